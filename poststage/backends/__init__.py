@@ -1,0 +1,43 @@
+"""Finding a backend: entry points of the group `poststage.backends`, allowed names only."""
+
+from importlib.metadata import entry_points
+from pathlib import Path
+
+from poststage import config
+from poststage.backends.base import Backend, Context
+from poststage.errors import UsageError
+from poststage.names import shown
+
+GROUP = "poststage.backends"
+
+
+def load(name: str, settings: config.Settings) -> Backend:
+    """The backend `name`; its module is imported only here, and only if the site allows it.
+
+    Raises:
+        UsageError: the site does not allow it, it is not installed, or its table is wrong.
+    """
+    if name not in settings.allowed_backends:
+        raise UsageError(
+            f"backend {shown(name)} is not allowed here; nothing was loaded",
+            hint="the site's allowed_backends: " + ", ".join(settings.allowed_backends),
+        )
+    found = list(entry_points(group=GROUP, name=name))
+    if not found:
+        raise UsageError(
+            f"backend {shown(name)} is not installed",
+            hint=f"install the package that provides it as an entry point of {GROUP}",
+        )
+    backend: Backend = found[0].load()
+    return backend
+
+
+def context(backend: Backend, settings: config.Settings, state_dir: Path) -> Context:
+    """`backend`'s settings of this site, checked against its defaults."""
+    table = settings.backends.get(backend.name, {})
+    where = Path(f"[backend.{backend.name}]")
+    for key, value in table.items():
+        if key not in backend.defaults:
+            raise config.unknown_key(where, key, backend.defaults)
+        config.check_type(where, key, value, backend.defaults[key])
+    return Context(state_dir=state_dir, settings={**backend.defaults, **table})

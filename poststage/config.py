@@ -1,0 +1,143 @@
+"""Site TOML → frozen `Settings`, and where each value came from."""
+
+import difflib
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from msgspec import Struct
+
+from poststage.errors import UsageError
+from poststage.names import shown
+
+SITE_FILE = Path("/etc/poststage/site.toml")
+PACKAGED = Path(__file__).with_name("site.toml")
+_PUBLISH = ("file", "dataset")
+
+
+class Settings(Struct, frozen=True):
+    """What a site has settled. Times in seconds."""
+
+    site: str
+    """`[site] name`: for messages."""
+    backend: str
+    """`[site] backend`: the one that agents use unless told otherwise."""
+    allowed_backends: tuple[str, ...]
+    """`[site] allowed_backends`: no other name is ever loaded."""
+    publish: str
+    """`[finalize] publish`: `file` (each as it is ready) or `dataset` (all or nothing)."""
+    deadline_s: float
+    """`[finalize] deadline_s`: how long finalize waits for running transfers."""
+    jobs: int
+    """`[finalize] jobs`: worker processes; 0 chooses."""
+    trusted_state_dirs: tuple[str, ...]
+    """`[finalize] trusted_state_dirs`: where root restores other owners, beside what is
+    trusted by its permissions."""
+    backends: Mapping[str, Mapping[str, Any]]
+    """`[backend.NAME]`: each backend's own table, as written."""
+    origins: Mapping[str, str]
+    """`section.key` → the file that the value came from."""
+
+
+def site_file(option: Path | None = None, env: Mapping[str, str] = os.environ) -> Path:
+    """The file in force: `--site`, `POSTSTAGE_SITE`, /etc/poststage/site.toml, the packaged one."""
+    if option is not None:
+        return option
+    if env.get("POSTSTAGE_SITE"):
+        return Path(env["POSTSTAGE_SITE"])
+    return SITE_FILE if SITE_FILE.exists() else PACKAGED
+
+
+def load(option: Path | None = None, env: Mapping[str, str] = os.environ) -> Settings:
+    """The settings in force; what the site's file leaves out is the packaged default.
+
+    Raises:
+        UsageError: the file is not there, is no TOML, or has a key or value that is not known.
+    """
+    path = site_file(option, env)
+    packaged = _read(PACKAGED)
+    chosen = {} if path == PACKAGED else _read(path)
+    values, origins = _flat(packaged), dict.fromkeys(_flat(packaged), "packaged default")
+    for key, value in _flat(chosen).items():
+        _check(path, key, value, values)
+        values[key], origins[key] = value, str(path)
+    tables = chosen.get("backend", {})
+    for name, table in tables.items():
+        if not isinstance(table, dict):
+            raise UsageError(f"{path}: backend.{shown(name)} is not a table")
+        origins.update({f"backend.{name}.{key}": str(path) for key in table})
+    settings = Settings(
+        site=values["site.name"],
+        backend=values["site.backend"],
+        allowed_backends=tuple(values["site.allowed_backends"]),
+        publish=values["finalize.publish"],
+        deadline_s=float(values["finalize.deadline_s"]),
+        jobs=values["finalize.jobs"],
+        trusted_state_dirs=tuple(values["finalize.trusted_state_dirs"]),
+        backends=MappingProxyType(tables),
+        origins=MappingProxyType(origins),
+    )
+    _check_values(path, settings)
+    return settings
+
+
+def unknown_key(path: Path, key: str, known: Mapping[str, Any]) -> UsageError:
+    """The error for a key that is not known, with the nearest known one."""
+    near = difflib.get_close_matches(key, known, n=1, cutoff=0.0)
+    return UsageError(
+        f"{path}: unknown key {shown(key)}",
+        hint=f"did you mean {near[0]}?" if near else "it takes no settings",
+    )
+
+
+def check_type(path: Path, key: str, value: object, default: object) -> None:
+    """Raise UsageError unless `value` has the type of `default` (a whole number is a float too)."""
+    wanted = (int, float) if isinstance(default, float) else (type(default),)
+    if not isinstance(value, wanted) or isinstance(value, bool) is not isinstance(default, bool):
+        raise UsageError(f"{path}: {key} is {value!r}, not a {type(default).__name__}")
+    if isinstance(value, list) and not all(isinstance(item, str) for item in value):
+        raise UsageError(f"{path}: {key} is not a list of strings")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"{path}: site settings cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise UsageError(f"{path}: is not a TOML file: {error}") from error
+
+
+def _flat(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """`section.key` → value, the backends' own tables left out."""
+    flat: dict[str, Any] = {}
+    for section, table in tree.items():
+        if section == "backend" and isinstance(table, dict):
+            continue
+        if isinstance(table, dict):
+            flat.update({f"{section}.{key}": value for key, value in table.items()})
+        else:
+            flat[section] = table
+    return flat
+
+
+def _check(path: Path, key: str, value: object, known: Mapping[str, Any]) -> None:
+    if key not in known:
+        raise unknown_key(path, key, known)
+    check_type(path, key, value, known[key])
+
+
+def _check_values(path: Path, settings: Settings) -> None:
+    if settings.publish not in _PUBLISH:
+        raise UsageError(
+            f"{path}: finalize.publish is {settings.publish!r}", hint="use file or dataset"
+        )
+    if settings.backend not in settings.allowed_backends:
+        raise UsageError(
+            f"{path}: site.backend {settings.backend!r} is not among site.allowed_backends"
+        )
+    if settings.deadline_s < 0 or settings.jobs < 0:
+        raise UsageError(f"{path}: finalize.deadline_s and finalize.jobs are not negative")

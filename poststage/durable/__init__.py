@@ -1,0 +1,1 @@
+"""What survives a crash: single filesystem operations, journals, small files, locks."""

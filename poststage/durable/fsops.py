@@ -1,0 +1,200 @@
+"""The only module that changes the filesystem, but for the copying of contents.
+
+Functions take an open directory and one name (or an open file), so a swapped
+symlink cannot redirect them. `OSError` passes through; callers add the meaning.
+"""
+
+import ctypes
+import errno
+import fcntl
+import os
+import stat
+from collections.abc import Callable
+from typing import Any
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_RENAME_NOREPLACE = 1
+_RENAME_EXCHANGE = 2
+# What file systems answer that lack a rename flag, hard links or syncfs.
+_NOT_SUPPORTED = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP})
+
+
+def _call(function: Callable[..., int], *args: Any) -> None:
+    if function(*args) != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+
+
+# ---- opening -------------------------------------------------------------------------------
+
+
+def open_dir(path: bytes, *, dir_fd: int | None = None) -> int:
+    """A descriptor of the directory `path`, fit for fsync and syncfs. Follows symlinks."""
+    return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=dir_fd)
+
+
+def open_subdir(dir_fd: int, name: bytes) -> int:
+    """A descriptor of the directory `name`, which is not a symlink (ELOOP or ENOTDIR if it is)."""
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    return os.open(name, flags, dir_fd=dir_fd)
+
+
+def open_file(dir_fd: int, name: bytes) -> int:
+    """A descriptor of `name` for its attributes; never follows a link, never hangs on a FIFO.
+
+    Readable if permissions allow; else O_PATH, which the attribute functions here take too.
+    Not a promise that it is a regular file: look at fstat.
+    """
+    flags = os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        return os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | flags, dir_fd=dir_fd)
+    except PermissionError:
+        return os.open(name, os.O_PATH | flags, dir_fd=dir_fd)
+
+
+def create(dir_fd: int, name: bytes, *, mode: int) -> int:
+    """Create `name` for appending; FileExistsError if anything has that name."""
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    return os.open(name, flags, mode, dir_fd=dir_fd)
+
+
+def is_path_only(fd: int) -> bool:
+    """Whether `fd` was opened with O_PATH (an unreadable file)."""
+    return bool(fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_PATH)
+
+
+# ---- attributes, through the descriptor ----------------------------------------------------
+
+
+def _magic(fd: int) -> bytes:
+    return b"/proc/self/fd/%d" % fd
+
+
+def set_owner(fd: int, uid: int, gid: int) -> None:
+    """fchown(2), also for an O_PATH descriptor. Strips setuid and setgid bits."""
+    os.chown(_magic(fd) if is_path_only(fd) else fd, uid, gid)
+
+
+def set_mode(fd: int, mode: int) -> None:
+    """fchmod(2), also for an O_PATH descriptor."""
+    os.chmod(_magic(fd) if is_path_only(fd) else fd, mode)
+
+
+def set_times(fd: int, atime_ns: int, mtime_ns: int) -> None:
+    """futimens(3), exact in ns, also for an O_PATH descriptor."""
+    os.utime(_magic(fd) if is_path_only(fd) else fd, ns=(atime_ns, mtime_ns))
+
+
+def set_link_owner(dir_fd: int, name: bytes, uid: int, gid: int) -> None:
+    """Owner of a symlink itself."""
+    os.chown(name, uid, gid, dir_fd=dir_fd, follow_symlinks=False)
+
+
+def set_link_times(dir_fd: int, name: bytes, atime_ns: int, mtime_ns: int) -> None:
+    """Times of a symlink itself."""
+    os.utime(name, ns=(atime_ns, mtime_ns), dir_fd=dir_fd, follow_symlinks=False)
+
+
+# ---- names ---------------------------------------------------------------------------------
+
+
+def facts(dir_fd: int, name: bytes) -> os.stat_result | None:
+    """lstat of `name`; None if there is no such name."""
+    try:
+        return os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+
+
+def publish(dir_fd: int, temp: bytes, destination: bytes) -> None:
+    """Give `temp` its destination name without replacing anything.
+
+    renameat2(RENAME_NOREPLACE); link(2) then unlink(2) where the filesystem
+    answers EINVAL (Lustre does). A crash between these leaves two names of one
+    inode, which the planner recognises. Not durable until the directory is synced.
+
+    Raises:
+        FileExistsError: the destination exists; both files are untouched.
+    """
+    try:
+        _renameat2(dir_fd, temp, destination, _RENAME_NOREPLACE)
+    except OSError as error:
+        if error.errno not in _NOT_SUPPORTED:
+            raise
+        os.link(temp, destination, src_dir_fd=dir_fd, dst_dir_fd=dir_fd, follow_symlinks=False)
+        os.unlink(temp, dir_fd=dir_fd)
+
+
+def replace(dir_fd: int, temp: bytes, destination: bytes) -> None:
+    """rename(2): `temp` takes the name, what stood there loses it."""
+    os.rename(temp, destination, src_dir_fd=dir_fd, dst_dir_fd=dir_fd)
+
+
+def exchange(dir_fd: int, one: bytes, other: bytes) -> bool:
+    """Swap two names in one step; False where the filesystem cannot (nothing was touched)."""
+    try:
+        _renameat2(dir_fd, one, other, _RENAME_EXCHANGE)
+    except OSError as error:
+        if error.errno not in _NOT_SUPPORTED:
+            raise
+        return False
+    return True
+
+
+def _renameat2(dir_fd: int, old: bytes, new: bytes, flags: int) -> None:
+    _call(_libc.renameat2, dir_fd, old, dir_fd, new, flags)
+
+
+def link(dir_fd: int, existing: bytes, to_dir_fd: int, new: bytes) -> None:
+    """link(2): a further name, also in another directory; never follows a symlink."""
+    os.link(existing, new, src_dir_fd=dir_fd, dst_dir_fd=to_dir_fd, follow_symlinks=False)
+
+
+def symlink(target: bytes, dir_fd: int, name: bytes) -> None:
+    """symlink(2)."""
+    os.symlink(target, name, dir_fd=dir_fd)
+
+
+def unlink(dir_fd: int, name: bytes) -> None:
+    """unlink(2): exactly this name; a directory is refused by the kernel."""
+    os.unlink(name, dir_fd=dir_fd)
+
+
+def remove_dir(dir_fd: int, name: bytes) -> None:
+    """rmdir(2): only an empty directory."""
+    os.rmdir(name, dir_fd=dir_fd)
+
+
+def make_dir(dir_fd: int | None, name: bytes, mode: int) -> bool:
+    """mkdir(2); False if the name is taken (by whatever)."""
+    try:
+        os.mkdir(name, mode, dir_fd=dir_fd)
+    except FileExistsError:
+        return False
+    return True
+
+
+# ---- durability ----------------------------------------------------------------------------
+
+
+def sync_filesystem(fd: int) -> None:
+    """syncfs(2) of the filesystem that `fd` lies on: data and metadata of all its files.
+
+    Reports a write-back error only if it happened after `fd` was opened (Linux >= 5.8).
+    """
+    _call(_libc.syncfs, fd)
+
+
+def sync(fd: int) -> None:
+    """fsync(2). After a failure the state on disk is unknown: never try again and call it good."""
+    os.fsync(fd)
+
+
+def drop_cache(fd: int) -> None:
+    """Forget the file's clean pages, so that the next read comes from the disk."""
+    os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def is_regular(info: os.stat_result) -> bool:
+    """Whether lstat or fstat saw a regular file."""
+    return stat.S_ISREG(info.st_mode)
