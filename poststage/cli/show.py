@@ -1,0 +1,144 @@
+"""`poststage show`: one state file, read for a person, up to the damage if it is damaged."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from poststage.cli import render
+from poststage.cli.common import emit_json, exit_on_error, json_option
+from poststage.errors import PermissionRefusedError, StateFileError, UsageError
+from poststage.model import Ended, Entry, State
+from poststage.names import shown
+from poststage.statefile.reader import StateBuilder, fill
+from poststage.statefile.value import value_of
+
+_UNREADABLE: dict[type[OSError], type[UsageError | PermissionRefusedError]] = {
+    FileNotFoundError: UsageError,
+    NotADirectoryError: UsageError,
+    PermissionError: PermissionRefusedError,
+}
+
+
+@click.command()
+@click.argument("statefile", type=click.Path(path_type=Path))
+@json_option
+def show(statefile: Path, *, as_json: bool) -> None:
+    """Print what STATEFILE (.state or .done) says of its transfer.
+
+    Changes nothing. Of a damaged file it prints what stands before the damage,
+    and ends with status 65. --json prints the value that
+    docs/state-file-format.md defines.
+
+    \b
+    Example:
+      poststage show /lustre/me/state/step.0/3.state
+    """
+    with exit_on_error():
+        state, damage = _read(statefile)
+        if as_json:
+            emit_json(_document(statefile, state, damage))
+        else:
+            for line in lines(state):
+                click.echo(line)
+        if damage:
+            raise StateFileError(
+                f"{statefile}: {damage}; none of its files was touched",
+                hint="keep the file; what it says up to there is above",
+            )
+
+
+def _read(path: Path) -> tuple[State | None, str]:
+    """What `path` says up to its first damage, and the damage ("" for none)."""
+    builder = StateBuilder()
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    except tuple(_UNREADABLE) as error:
+        raise _UNREADABLE[type(error)](f"{path}: {error.strerror}") from error
+    try:
+        damage = fill(builder, fd)
+        torn = not damage and os.fstat(fd).st_size > builder.whole_bytes
+    finally:
+        os.close(fd)
+    return builder.state(torn=torn), damage
+
+
+def _document(path: Path, state: State | None, damage: str) -> dict[str, Any]:
+    return {
+        "file": shown(os.fsencode(path)),
+        "damage": damage or None,
+        "state": None if state is None else value_of(state),
+    }
+
+
+def lines(state: State | None) -> Iterator[str]:
+    """`state` line by line, fit for a terminal."""
+    if state is None:
+        yield "no record is whole: its agent was stopped while it created the file"
+        yield "nothing was handed over"
+        return
+    yield from _head(state)
+    for index, entry in enumerate(state.entries):
+        yield ""
+        yield from _entry(index, entry, state.ended.get(index), state)
+
+
+def _head(state: State) -> Iterator[str]:
+    head = state.head
+    yield f"transfer  {head.id}"
+    yield f"dataset   {shown(head.dataset)}, part {head.part} of {head.parts} (from 0)"
+    handle = "no handle" if state.handle is None else f"handle {shown(state.handle)}"
+    yield f"backend   {shown(head.backend)}, {handle}"
+    job = f", job {shown(head.job)}" if head.job else ""
+    host = f" on {shown(head.host)}" if head.host else ""
+    yield f"created   {render.time(head.created_ns)} by process {head.pid}{host}{job}"
+    yield f"stands    {_standing(state)}"
+    yield f"entries   {_entries(state)}"
+    if state.torn:
+        yield "tail      a last line is torn: an append was cut short; it counts as not written"
+
+
+def _standing(state: State) -> str:
+    if not state.recorded:
+        return "being recorded, or its agent was stopped; nothing was started"
+    words = ["recorded"]
+    words += ["started"] if state.started else []
+    words += ["cancelled"] if state.cancelled else []
+    return ", ".join(words)
+
+
+def _entries(state: State) -> str:
+    tally: dict[str, int] = {}
+    for ended in state.ended.values():
+        tally[ended.verdict.value] = tally.get(ended.verdict.value, 0) + 1
+    if opened := len(state.entries) - len(state.ended):
+        tally["without a recorded verdict"] = opened
+    parts = ", ".join(f"{number} {word}" for word, number in tally.items())
+    return f"{len(state.entries)}" + (f": {parts}" if parts else "")
+
+
+def _entry(index: int, entry: Entry, ended: Ended | None, state: State) -> Iterator[str]:
+    meta = entry.meta
+    yield (
+        f"{index:>6}  {entry.kind.value}  {meta.mode:04o}  {meta.uid}:{meta.gid}"
+        f"  {render.size(meta.size)}  {render.time(meta.mtime_ns)}"
+    )
+    yield f"        {shown(entry.destination)}"
+    yield f"        from {shown(entry.source)}"
+    if entry.target is not None:
+        yield f"        points to {shown(entry.target)}"
+    if entry.link_to is not None:
+        yield f"        a further name of entry {entry.link_to}"
+    if entry.temp:
+        yield f"        temp name {shown(entry.temp)}"
+    if entry.checksum is not None:
+        yield f"        checksum {entry.checksum}"
+    if entry.prior is not None:
+        prior = entry.prior
+        age = render.time(prior.mtime_ns)
+        yield f"        stood there: inode {prior.ino}, {render.size(prior.size)}, {age}"
+    if ended is not None:
+        reason = f": {shown(ended.reason)}" if ended.reason else ""
+        yield f"        {ended.verdict.value}{reason}"

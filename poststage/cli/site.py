@@ -1,0 +1,94 @@
+"""`poststage site`: the settings in force and where each came from."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import click
+
+from poststage import backends, config
+from poststage.cli import render
+from poststage.cli.common import emit_json, exit_on_error, json_option, site_option
+
+_ANYWHERE = Path("STATEDIR")  # a stand-in: settings do not depend on it
+_SECTION = {"site": "name", "backend": "backend", "allowed_backends": "allowed_backends"}
+_FINALIZE = ("publish", "deadline_s", "jobs", "trusted_state_dirs")
+
+
+class Value(NamedTuple):
+    """One setting: `section.key`, its value, where it came from."""
+
+    key: str
+    value: Any
+    origin: str
+
+
+@click.group()
+def site() -> None:
+    """Look at the site's settings."""
+
+
+@site.command("show")
+@site_option
+@json_option
+def show(site: Path | None, *, as_json: bool) -> None:
+    """Print what is in force and where each value came from.
+
+    A wrong key or value anywhere ends it with status 2.
+
+    \b
+    Examples:
+      poststage site show
+      poststage site show --site ./site.toml --json
+    """
+    with exit_on_error():
+        values = list(in_force(config.load(site)))
+        if as_json:
+            emit_json({key: {"from": origin, "value": value} for key, value, origin in values})
+        else:
+            rows = [(key, _toml(value), origin) for key, value, origin in values]
+            render.table(("key", "value", "from"), rows)
+
+
+def in_force(settings: config.Settings) -> Iterator[Value]:
+    """Each setting; the tables of the backends that are allowed, with their defaults, last.
+
+    Raises:
+        UsageError: a backend's table has a key or a type that the backend does not know.
+    """
+    for name, key in _SECTION.items():
+        yield _of_site(settings, name, f"site.{key}")
+    for name in _FINALIZE:
+        yield _of_site(settings, name, f"finalize.{name}")
+    for name in settings.allowed_backends:
+        yield from _of_backend(name, settings)
+
+
+def _of_site(settings: config.Settings, name: str, key: str) -> Value:
+    value = getattr(settings, name)
+    return Value(key, list(value) if isinstance(value, tuple) else value, settings.origins[key])
+
+
+def _of_backend(name: str, settings: config.Settings) -> Iterator[Value]:
+    try:
+        backend = backends.load(name, settings)
+    except ImportError as error:  # a vendor's library that is not on this node
+        yield Value(f"backend.{name}", None, f"cannot be loaded here: {error}")
+        return
+    filled = backends.context(backend, settings, _ANYWHERE).settings
+    for key, value in sorted(filled.items()):
+        full = f"backend.{name}.{key}"
+        yield Value(full, value, settings.origins.get(full, "backend's default"))
+
+
+def _toml(value: Any) -> str:
+    """`value` as TOML writes it; nothing for None."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        return f'"{value}"'
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_toml, value)) + "]"
+    return str(value)
