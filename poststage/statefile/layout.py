@@ -1,0 +1,41 @@
+"""Names in a STATEDIR: `DATASET/PART.state`, `DATASET/PART.done`, `DATASET.report.json`."""
+
+from poststage.errors import UsageError
+from poststage.names import NAME_MAX, shown, to_text
+
+STATE_SUFFIX = b".state"
+DONE_SUFFIX = b".done"
+REPORT_SUFFIX = b".report.json"
+LOCK_NAME = b".finalize.lock"
+
+
+def dataset_dir_name(dataset: str) -> bytes:
+    """The directory of `dataset`: its written form, `/` and a leading `.` escaped as well.
+
+    Raises:
+        UsageError: it is empty, or too long for a file name with the report's suffix.
+    """
+    text = to_text(dataset.encode("utf-8", "surrogateescape")).replace("/", "%2F")
+    name = ("%2E" + text[1:] if text.startswith(".") else text).encode("ascii")
+    if not name or len(name) > NAME_MAX - len(REPORT_SUFFIX):
+        raise UsageError(
+            f"dataset {shown(dataset[:80])!r}: a name of {len(name)} bytes as a directory; "
+            f"nothing was recorded",
+            hint=f"use 1 to {NAME_MAX - len(REPORT_SUFFIX)} bytes",
+        )
+    return name
+
+
+def report_name(dataset_dir: bytes) -> bytes:
+    """The report beside the directory `dataset_dir`."""
+    return dataset_dir + REPORT_SUFFIX
+
+
+def state_name(part: int) -> bytes:
+    """The state file of part `part`."""
+    return b"%d" % part + STATE_SUFFIX
+
+
+def done_name(state: bytes) -> bytes:
+    """The name that the state file `state` is set aside under."""
+    return state.removesuffix(STATE_SUFFIX) + DONE_SUFFIX
