@@ -1,0 +1,162 @@
+"""`poststage forget`: remove the records of datasets of which nothing is open any more."""
+
+import errno
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import click
+from msgspec import Struct
+
+from poststage.cli import render
+from poststage.cli.common import dir_option, exit_on_error, say
+from poststage.cli.survey import Part, groups, open_below, open_state_dir, read_group
+from poststage.durable import fsops
+from poststage.durable.lock import held, try_lock
+from poststage.errors import ExitCode, worst
+from poststage.finalize.scan import Group
+from poststage.names import shown, split
+from poststage.statefile.layout import report_name
+
+_LOCK = ".finalize.lock"
+_TIMEOUT_S = 10.0
+_LISTED = 20  # lines of what is kept
+
+
+# rmdir(2) answers either for a directory that is not empty, ENOENT when it is gone already.
+_NOT_EMPTY = frozenset({errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT})
+
+
+class Decision(Struct, frozen=True):
+    """What becomes of one dataset's records."""
+
+    group: Group
+    dataset: str
+    kept: str = ""
+    """Why they stay; "" if they go."""
+    code: ExitCode = ExitCode.OK
+
+
+@click.command()
+@dir_option
+@click.option("--dataset", metavar="NAME", help="Only this dataset.")
+@click.option(
+    "--failed", is_flag=True, help="Also what failed or is in conflict: you have seen it."
+)
+@click.option("--dry-run", is_flag=True, help="Say what would be removed; change nothing.")
+def forget(state_dir: Path, dataset: str | None, *, failed: bool, dry_run: bool) -> None:
+    """Remove the records of datasets that are done.
+
+    Removes state files that were set aside (.done), the directories that this
+    empties, and their reports; never a file that a job wrote. A dataset of which
+    anything is open, damaged or (without --failed) failed keeps all its records.
+    Safe to run again at any time.
+
+    \b
+    Examples:
+      poststage forget --dir /lustre/me/state --dry-run
+      poststage forget --dataset step.0 --failed
+    """
+    with exit_on_error(), open_state_dir(state_dir) as fd:
+        if dry_run:
+            decisions = list(_decisions(state_dir, fd, dataset, failed=failed))
+        else:
+            with held(state_dir / _LOCK, timeout_s=_TIMEOUT_S, what=shown(os.fsencode(state_dir))):
+                decisions = []
+                for decision in _decisions(state_dir, fd, dataset, failed=failed):
+                    decisions.append(decision if decision.kept else _remove(fd, decision))
+        _report(decisions, dry_run=dry_run)
+    raise SystemExit(int(worst({decision.code for decision in decisions})))
+
+
+def _decisions(
+    state_dir: Path, state_dir_fd: int, dataset: str | None, *, failed: bool
+) -> Iterator[Decision]:
+    for group, refused in groups(state_dir):
+        parts = [] if refused else read_group(state_dir_fd, group)
+        name = next((part.dataset for part in parts if part.dataset), os.fsdecode(group.directory))
+        if dataset in {None, name}:
+            if refused:
+                yield Decision(group, name, refused, ExitCode.PERMISSION)
+            else:
+                yield decide(group, name, parts, failed=failed)
+
+
+def decide(group: Group, dataset: str, parts: Sequence[Part], *, failed: bool) -> Decision:
+    """Whether the records of `dataset` may go: all of them or none."""
+    for part in sorted(parts, key=lambda part: not part.damage):
+        if part.damage:
+            code = ExitCode.DATA if part.damaged else ExitCode.PERMISSION
+            return Decision(group, dataset, f"{shown(part.name)}: {part.damage}", code)
+        if not part.closed:
+            return Decision(group, dataset, f"{shown(part.name)}: is still open; run finalize")
+        if not part.done and not failed:
+            ended = ", ".join(f"{n} {verdict.value}" for verdict, n in part.verdicts.items())
+            return Decision(group, dataset, f"{shown(part.name)}: {ended}; --failed forgets it")
+    return Decision(group, dataset)
+
+
+def _remove(state_dir_fd: int, decision: Decision) -> Decision:
+    """Remove the report, the state files and the emptied directory, in this order.
+
+    Stopped anywhere, it can be done again: the state files tell the same until the last.
+    """
+    group = decision.group
+    above, name = split(b"/" + group.directory)
+    above_fd = open_below(state_dir_fd, above)
+    try:
+        dir_fd = open_below(state_dir_fd, group.directory)
+        try:
+            if any(_is_recording(dir_fd, state) for state in group.pending):
+                return Decision(group, decision.dataset, "its agent holds a state file of it")
+            if name:
+                _unlink(above_fd, report_name(name))
+            for state in group.done + group.pending:
+                _unlink(dir_fd, state)
+        finally:
+            os.close(dir_fd)
+        if name:
+            _remove_if_empty(above_fd, name)
+    finally:
+        os.close(above_fd)
+    return decision
+
+
+def _is_recording(dir_fd: int, name: bytes) -> bool:
+    """Whether an agent holds the state file's lock, which ends with its process."""
+    try:
+        fd = fsops.open_file(dir_fd, name)
+    except FileNotFoundError:
+        return False
+    try:
+        return not try_lock(fd)
+    finally:
+        os.close(fd)
+
+
+def _unlink(dir_fd: int, name: bytes) -> None:
+    try:
+        fsops.unlink(dir_fd, name)
+    except FileNotFoundError:
+        return
+
+
+def _remove_if_empty(dir_fd: int, name: bytes) -> None:
+    """A directory with strangers' files in it stays."""
+    try:
+        fsops.remove_dir(dir_fd, name)
+    except OSError as error:
+        if error.errno not in _NOT_EMPTY:
+            raise
+
+
+def _report(decisions: Sequence[Decision], *, dry_run: bool) -> None:
+    gone = [decision for decision in decisions if not decision.kept]
+    kept = [decision for decision in decisions if decision.kept]
+    records = sum(len(one.group.done) + len(one.group.pending) for one in gone)
+    verb = "would forget" if dry_run else "forgot"
+    say(f"{verb} {render.count(len(gone), 'dataset')} ({render.count(records, 'state file')})")
+    for decision in kept[:_LISTED]:
+        say(f"kept {shown(decision.dataset)}: {decision.kept}")
+    if len(kept) > _LISTED:
+        say(f"kept {len(kept) - _LISTED} more")
