@@ -167,3 +167,5 @@ class State(Struct, frozen=True):
     """Entry index → recorded final verdict."""
     torn: bool
     """Whether a torn last line was passed over."""
+    whole_bytes: int = 0
+    """Size of the file without its torn tail: where an append begins."""

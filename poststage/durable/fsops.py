@@ -18,6 +18,8 @@ _RENAME_EXCHANGE = 2
 # What file systems answer that lack a rename flag, hard links or syncfs.
 _NOT_SUPPORTED = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP})
 
+_NO_LINKS = _NOT_SUPPORTED | {errno.EPERM, errno.EMLINK}
+
 
 def _call(function: Callable[..., int], *args: Any) -> None:
     if function(*args) != 0:
@@ -56,6 +58,42 @@ def create(dir_fd: int, name: bytes, *, mode: int) -> int:
     """Create `name` for appending; FileExistsError if anything has that name."""
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     return os.open(name, flags, mode, dir_fd=dir_fd)
+
+
+def open_append(dir_fd: int, name: bytes, *, mode: int) -> int:
+    """Open `name` for appending, created with `mode` if it is missing; never follows a link."""
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    return os.open(name, flags, mode, dir_fd=dir_fd)
+
+
+def open_temp(dir_fd: int, name: bytes, *, mode: int) -> int:
+    """Open the temp file `name` for writing; created with `mode` less the umask if it is missing.
+
+    An existing one is opened as it is, also without permission to write (its own user gives
+    himself that for a moment). Not a promise that it is a regular file: look at fstat.
+    """
+    flags = os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        return os.open(name, flags | os.O_CREAT | os.O_EXCL, mode, dir_fd=dir_fd)
+    except FileExistsError:
+        pass
+    try:
+        return os.open(name, flags, dir_fd=dir_fd)
+    except PermissionError:
+        return _open_unwritable(dir_fd, name, flags)
+
+
+def _open_unwritable(dir_fd: int, name: bytes, flags: int) -> int:
+    path_fd = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=dir_fd)
+    try:
+        mode = stat.S_IMODE(os.fstat(path_fd).st_mode)
+        set_mode(path_fd, mode | stat.S_IWUSR)
+        try:
+            return os.open(_magic(path_fd), flags & ~os.O_NOFOLLOW)
+        finally:
+            set_mode(path_fd, mode)
+    finally:
+        os.close(path_fd)
 
 
 def is_path_only(fd: int) -> bool:
@@ -111,7 +149,9 @@ def publish(dir_fd: int, temp: bytes, destination: bytes) -> None:
 
     renameat2(RENAME_NOREPLACE); link(2) then unlink(2) where the filesystem
     answers EINVAL (Lustre does). A crash between these leaves two names of one
-    inode, which the planner recognises. Not durable until the directory is synced.
+    inode, which the planner recognises. Where there are no hard links either: a look,
+    then rename(2); what takes the name in between is replaced. Not durable until the
+    directory is synced.
 
     Raises:
         FileExistsError: the destination exists; both files are untouched.
@@ -121,13 +161,35 @@ def publish(dir_fd: int, temp: bytes, destination: bytes) -> None:
     except OSError as error:
         if error.errno not in _NOT_SUPPORTED:
             raise
-        os.link(temp, destination, src_dir_fd=dir_fd, dst_dir_fd=dir_fd, follow_symlinks=False)
+        _publish_by_link(dir_fd, temp, destination)
+
+
+def _publish_by_link(dir_fd: int, temp: bytes, destination: bytes) -> None:
+    if try_link(dir_fd, temp, destination):
         os.unlink(temp, dir_fd=dir_fd)
+        return
+    if facts(dir_fd, destination) is not None:
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+    replace(dir_fd, temp, destination)
 
 
 def replace(dir_fd: int, temp: bytes, destination: bytes) -> None:
     """rename(2): `temp` takes the name, what stood there loses it."""
     os.rename(temp, destination, src_dir_fd=dir_fd, dst_dir_fd=dir_fd)
+
+
+def move(dir_fd: int, name: bytes, to_dir_fd: int, new: bytes) -> None:
+    """Move `name` into another directory of the filesystem; FileExistsError if `new` is taken.
+
+    Falls back to rename(2) where the filesystem lacks RENAME_NOREPLACE; there only an
+    empty directory could be replaced by a directory.
+    """
+    try:
+        _call(_libc.renameat2, dir_fd, name, to_dir_fd, new, _RENAME_NOREPLACE)
+    except OSError as error:
+        if error.errno not in _NOT_SUPPORTED:
+            raise
+        os.rename(name, new, src_dir_fd=dir_fd, dst_dir_fd=to_dir_fd)
 
 
 def exchange(dir_fd: int, one: bytes, other: bytes) -> bool:
@@ -148,6 +210,17 @@ def _renameat2(dir_fd: int, old: bytes, new: bytes, flags: int) -> None:
 def link(dir_fd: int, existing: bytes, to_dir_fd: int, new: bytes) -> None:
     """link(2): a further name, also in another directory; never follows a symlink."""
     os.link(existing, new, src_dir_fd=dir_fd, dst_dir_fd=to_dir_fd, follow_symlinks=False)
+
+
+def try_link(dir_fd: int, existing: bytes, new: bytes) -> bool:
+    """`link` within one directory; False where the filesystem has no hard links."""
+    try:
+        link(dir_fd, existing, dir_fd, new)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        return False
+    return True
 
 
 def symlink(target: bytes, dir_fd: int, name: bytes) -> None:
@@ -198,3 +271,8 @@ def drop_cache(fd: int) -> None:
 def is_regular(info: os.stat_result) -> bool:
     """Whether lstat or fstat saw a regular file."""
     return stat.S_ISREG(info.st_mode)
+
+
+def is_symlink(info: os.stat_result) -> bool:
+    """Whether lstat saw a symlink."""
+    return stat.S_ISLNK(info.st_mode)

@@ -3,12 +3,10 @@
 import os
 import stat
 
-from msgspec import ValidationError
-
 from poststage import names
 from poststage.durable import journal
 from poststage.errors import StateFileError
-from poststage.model import Ended, Entry, Head, State
+from poststage.model import Ended, Entry, Head, Kind, State
 from poststage.statefile import codec
 from poststage.statefile.records import (
     EntryRecord,
@@ -20,6 +18,7 @@ from poststage.statefile.records import (
 )
 
 STATE_FILE_MAX = 1 << 30  # bytes; about three million entries
+_QUOTED = 300  # characters of a parser's message, which may quote the file
 
 
 class StateBuilder:
@@ -36,7 +35,7 @@ class StateBuilder:
     def take(self, record: Record) -> None:
         """Add `record`; ValueError if it cannot stand at this place."""
         if isinstance(record, EntryRecord) and self.head and not self.recorded:
-            self.entries.append(codec.entry_of(record, len(self.entries)))
+            self._entry(codec.entry_of(record, len(self.entries)))
         elif isinstance(record, TransferRecord) and self.head is None:
             self.head = codec.head_of(record)
         elif isinstance(record, EventRecord) and self.head:
@@ -45,6 +44,11 @@ class StateBuilder:
             self._verdict(record)
         else:
             raise ValueError("this record cannot stand here")
+
+    def _entry(self, entry: Entry) -> None:
+        if entry.link_to is not None and self.entries[entry.link_to].kind is not Kind.FILE:
+            raise ValueError(f"link_to {entry.link_to} is no file")
+        self.entries.append(entry)
 
     def _event(self, record: EventRecord) -> None:
         if (record.event == "recorded") is (record.entries is None):
@@ -56,7 +60,7 @@ class StateBuilder:
                 raise ValueError(f"{record.entries} entries announced, {len(self.entries)} there")
             self.recorded = True
         elif record.event == "handle":
-            self.handle = record.handle
+            self.handle = codec.handle_of(record)
         elif record.event == "started":
             self.started = True
         else:
@@ -81,6 +85,7 @@ class StateBuilder:
             self.cancelled,
             self.ended,
             torn,
+            self.whole_bytes,
         )
 
 
@@ -118,8 +123,8 @@ def fill(builder: StateBuilder, fd: int) -> str:
             builder.whole_bytes = end
     except journal.DamageError as damage:
         return str(damage)
-    except (ValueError, ValidationError) as error:
-        return f"line {line}: {error}"
+    except ValueError as error:
+        return f"line {line}: {names.shown(str(error)[:_QUOTED])}"
     if builder.head is None and info.st_size >= journal.LINE_MAX:
         return "line 1: is not a state file"
     return ""

@@ -1,0 +1,76 @@
+"""Looking at one file's names: temp file, destination, conflict name. Changes nothing."""
+
+import errno
+import os
+import time
+
+from msgspec.structs import replace
+
+from poststage import names
+from poststage.durable import fsops
+from poststage.finalize.seen import Facts, Seen, facts_of, same_but_atime
+
+_ATTEMPTS = 100  # conflict copies of one name and one second
+# A symlink, a socket, a device without a driver: seen through O_PATH, never opened.
+_NOT_TO_OPEN = frozenset({errno.ELOOP, errno.ENXIO, errno.ENODEV})
+
+
+def stamp(created_ns: int) -> str:
+    """The time in a conflict name: when the transfer was created, UTC, so that every run of
+    the finalizer finds the same name."""
+    return time.strftime("%Y%m%d-%H%M%S", time.gmtime(created_ns // 1_000_000_000))
+
+
+def look(seen: Seen, dir_fd: int, *, created_ns: int, full: bool = False) -> tuple[Seen, int]:
+    """`seen` with what stands at its names, and the temp file's descriptor (-1 if none).
+
+    The destination is looked at where the answer can change the plan; always if `full`.
+    The caller closes the descriptor. OSError passes through.
+    """
+    entry = seen.entry
+    fd = _open(dir_fd, entry.temp)
+    temp = facts_of(os.fstat(fd)) if fd >= 0 else None
+    needed = full or temp is None or temp.nlink != 1 or entry.prior is not None
+    if not needed:
+        return replace(seen, temp=temp, looked=False, euid=os.geteuid()), fd
+    name = names.split(entry.destination)[1]
+    info = fsops.facts(dir_fd, name)
+    destination = None if info is None else facts_of(info)
+    aside = None
+    if destination is not None:
+        aside = find_aside(seen, dir_fd, name, temp, created_ns)
+    return (
+        replace(
+            seen, temp=temp, looked=True, destination=destination, aside=aside, euid=os.geteuid()
+        ),
+        fd,
+    )
+
+
+def find_aside(
+    seen: Seen, dir_fd: int, name: bytes, temp: Facts | None, created_ns: int
+) -> Facts | None:
+    """The conflict copy that this transfer made of `name`, or the first that there is."""
+    first = None
+    for attempt in range(_ATTEMPTS):
+        info = fsops.facts(dir_fd, names.conflict_name(name, stamp(created_ns), attempt))
+        if info is None:
+            return first
+        facts = facts_of(info)
+        first = first or facts
+        if temp is not None and facts.ino == temp.ino:
+            return facts
+        if same_but_atime(facts.meta, seen.entry.meta):
+            return facts
+    return first
+
+
+def _open(dir_fd: int, name: bytes) -> int:
+    try:
+        return fsops.open_file(dir_fd, name)
+    except FileNotFoundError:
+        return -1
+    except OSError as error:
+        if error.errno in _NOT_TO_OPEN:
+            return os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=dir_fd)
+        raise

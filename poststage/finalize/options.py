@@ -1,0 +1,43 @@
+"""How a run of the finalizer is asked for."""
+
+from msgspec import Struct
+
+from poststage.config import Settings
+
+
+class Options(Struct, frozen=True):
+    """Choices of one run; the site's settings fill what was not said."""
+
+    settings: Settings
+    publish: str
+    """`file` or `dataset`."""
+    deadline_s: float
+    """Seconds for everything: the lock, running transfers, the work. What is left is 75."""
+    wait: bool = True
+    """Wait for transfers that still run, until the deadline."""
+    dry_run: bool = False
+    """Plan and report; change nothing."""
+    jobs: int = 0
+    """Worker processes; 0 chooses."""
+    restore_owners: bool = False
+    """Root over a trusted STATEDIR: give files to other owners, on a walk that cannot be led."""
+
+
+def options_of(
+    settings: Settings,
+    *,
+    publish: str | None = None,
+    deadline_s: float | None = None,
+    wait: bool = True,
+    dry_run: bool = False,
+    jobs: int | None = None,
+) -> Options:
+    """Options with the site's settings where nothing was said."""
+    return Options(
+        settings=settings,
+        publish=publish or settings.publish,
+        deadline_s=settings.deadline_s if deadline_s is None else deadline_s,
+        wait=wait,
+        dry_run=dry_run,
+        jobs=settings.jobs if jobs is None else jobs,
+    )

@@ -1,0 +1,52 @@
+"""How one entry came out of this run."""
+
+import errno
+
+from msgspec import Struct
+
+from poststage.errors import ExitCode
+from poststage.model import Entry, Verdict
+
+
+class Outcome(Struct, frozen=True):
+    """Verdict of one entry, why, and the exit code that it asks for."""
+
+    verdict: Verdict
+    reason: str = ""
+    code: ExitCode = ExitCode.OK
+    changed: bool = False
+    """Whether this run changed something for it."""
+
+
+_CODES = {
+    Verdict.PUBLISHED: ExitCode.OK,
+    Verdict.FAILED: ExitCode.NEEDS_PERSON,
+    Verdict.CONFLICT: ExitCode.NEEDS_PERSON,
+    Verdict.LOST: ExitCode.NEEDS_PERSON,
+    Verdict.RUNNING: ExitCode.RUN_AGAIN,
+    Verdict.UNKNOWN: ExitCode.RUN_AGAIN,
+}
+_NOT_PERMITTED = frozenset({errno.EPERM, errno.EACCES})
+
+
+def outcome(
+    verdict: Verdict, reason: str = "", *, code: ExitCode | None = None, changed: bool = False
+) -> Outcome:
+    """An outcome with its verdict's own exit code, unless another is given."""
+    return Outcome(verdict, reason, _CODES[verdict] if code is None else code, changed)
+
+
+def refused(step: str, error: OSError) -> Outcome:
+    """What comes of an entry for which the operating system refused `step`: everything is kept."""
+    name = errno.errorcode.get(error.errno or 0, "?")
+    reason = f"{step}: {error.strerror} ({name}); the temp file is kept"
+    code = ExitCode.PERMISSION if error.errno in _NOT_PERMITTED else ExitCode.RUN_AGAIN
+    return Outcome(Verdict.UNKNOWN, reason, code)
+
+
+class Problem(Struct, frozen=True):
+    """One entry that was not published, for the report."""
+
+    entry: Entry
+    outcome: Outcome
+    part: int

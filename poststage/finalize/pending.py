@@ -1,0 +1,78 @@
+"""One pending state file, as little of it as has to be remembered while its transfer runs."""
+
+import os
+
+from msgspec import Struct
+
+from poststage.durable import fsops, lock
+from poststage.errors import StateFileError
+from poststage.model import Kind, State
+from poststage.names import shown
+from poststage.statefile import read_state
+
+
+class Pending(Struct, frozen=True):
+    """A state file that is not set aside: where it is, and how to ask for its transfer."""
+
+    directory: bytes
+    """The directory that it lies in, relative to STATEDIR; names its dataset."""
+    name: bytes
+    path: bytes
+    """For messages: STATEDIR, directory and name."""
+    backend: str = ""
+    tag: str = ""
+    handle: str | None = None
+    recorded: bool = False
+    cancelled: bool = False
+    moves_files: bool = False
+    agent_alive: bool = False
+
+
+class Loaded(Struct, frozen=True):
+    """What a state file says, with its `Pending` filled in. `state` None: nothing whole in it."""
+
+    pending: Pending
+    state: State | None
+
+
+def load(state_dir_fd: int, pending: Pending, *, trusted_uid: int | None = None) -> Loaded:
+    """Read one state file; `state_dir_fd` is the directory that it lies in.
+
+    Raises:
+        StateFileError: damaged, not a regular file, or not of `trusted_uid`.
+        OSError: it cannot be opened or read.
+    """
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+    fd = os.open(pending.name, flags, dir_fd=state_dir_fd)
+    try:
+        info = os.fstat(fd)
+        if trusted_uid is not None and info.st_uid != trusted_uid:
+            raise StateFileError(
+                f"{shown(pending.path)}: belongs to uid {info.st_uid} in a directory that only "
+                f"uid {trusted_uid} can write; it was not read",
+            )
+        state = read_state(fd, pending.path)
+        alive = fsops.is_regular(info) and not lock.try_lock(fd)
+        return Loaded(_filled(pending, state, alive=alive), state)
+    finally:
+        os.close(fd)
+
+
+def _filled(pending: Pending, state: State | None, *, alive: bool) -> Pending:
+    if state is None:
+        return Pending(pending.directory, pending.name, pending.path, agent_alive=alive)
+    return Pending(
+        pending.directory,
+        pending.name,
+        pending.path,
+        state.head.backend,
+        state.head.id,
+        state.handle,
+        state.recorded,
+        state.cancelled,
+        any(
+            entry.kind is Kind.FILE and index not in state.ended
+            for index, entry in enumerate(state.entries)
+        ),
+        alive,
+    )

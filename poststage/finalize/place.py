@@ -1,0 +1,77 @@
+"""Second half of apply: the name. Runs when the file's data and metadata are durable."""
+
+from msgspec.structs import replace
+
+from poststage import names
+from poststage.durable import fsops
+from poststage.finalize import conflict, observe
+from poststage.finalize.outcome import Outcome, outcome, refused
+from poststage.finalize.plan import Action, plan_taken
+from poststage.finalize.seen import facts_of
+from poststage.finalize.work import Step, Work
+from poststage.model import Verdict
+from poststage.names import shown
+
+
+def place(step: Step, work: Work) -> Outcome:
+    """Carry out the step's action. Durable once its directory is synced.
+
+    What changed since it was planned gives an outcome that the next run sees anew.
+    """
+    plan = step.plan
+    try:
+        dir_fd = work.dirs.fd(step.directory)
+        reason = _act(step, dir_fd)
+    except FileExistsError:
+        return _taken(step, work)
+    except FileNotFoundError:
+        return outcome(Verdict.UNKNOWN, "it was changed by somebody else at this moment")
+    except OSError as error:
+        return refused(plan.action.value, error)
+    changed = step.changed or plan.action is not Action.NONE
+    return outcome(plan.verdict, reason or plan.reason, code=plan.code, changed=changed)
+
+
+def _act(step: Step, dir_fd: int) -> str:
+    """Do it; the reason to report where the plan's own is not enough."""
+    entry, action = step.seen.entry, step.plan.action
+    name = names.split(entry.destination)[1]
+    if action is Action.PUBLISH:
+        fsops.publish(dir_fd, entry.temp, name)
+    elif action is Action.REPLACE:
+        fsops.replace(dir_fd, entry.temp, name)
+    elif action in {Action.DELETE, Action.DROP_TEMP}:
+        fsops.unlink(dir_fd, entry.temp)
+    elif action is not Action.NONE:
+        return _conflict(step, dir_fd, name)
+    return ""
+
+
+def _conflict(step: Step, dir_fd: int, name: bytes) -> str:
+    stamp = observe.stamp(step.job.state.head.created_ns)
+    temp, action = step.seen.entry.temp, step.plan.action
+    if action is Action.TAKE_NAME:
+        aside = conflict.take_name(dir_fd, temp, name, stamp)
+        return f"{step.plan.reason}; what stood there is now {shown(aside)}"
+    if action is Action.SET_ASIDE:
+        aside = conflict.set_aside(dir_fd, temp, name, stamp)
+        return f"{step.plan.reason}; what stood there is now {shown(aside)}"
+    aside = conflict.step_aside(dir_fd, temp, name, stamp)
+    return f"{step.plan.reason}; the file of this transfer is now {shown(aside)}"
+
+
+def _taken(step: Step, work: Work) -> Outcome:
+    """The destination is not free: plan again, knowing what stands there."""
+    if step.seen.looked and step.plan.action is not Action.PUBLISH:
+        return outcome(Verdict.UNKNOWN, "its destination keeps changing; try again")
+    try:
+        dir_fd = work.dirs.fd(step.directory)
+        name = names.split(step.seen.entry.destination)[1]
+        info = fsops.facts(dir_fd, name)
+    except OSError as error:
+        return refused("looking at its destination", error)
+    seen = replace(step.seen, looked=True, destination=None if info is None else facts_of(info))
+    plan = plan_taken(seen)
+    if plan.action is Action.PUBLISH:
+        return outcome(Verdict.UNKNOWN, "its destination keeps changing; try again")
+    return place(Step(step.job, step.index, seen, plan, step.changed), work)

@@ -1,0 +1,166 @@
+"""What is to be done with one file: a pure function of what was observed."""
+
+from enum import Enum
+
+from msgspec import Struct
+
+from poststage.errors import ExitCode
+from poststage.finalize.seen import Facts, Fate, Seen, is_prior, same_but_atime
+from poststage.model import Verdict
+
+
+class Action(Enum):
+    """The one change that is made for a file."""
+
+    NONE = "none"
+    PUBLISH = "publish"
+    """Metadata, then the destination name, replacing nothing."""
+    REPLACE = "replace"
+    """Metadata, then the destination name in place of what was recorded there."""
+    TAKE_NAME = "take the name"
+    """Conflict: the temp file is newer and takes the name, what stands there steps aside."""
+    STEP_ASIDE = "step aside"
+    """Conflict: the temp file is older (or a directory stands there) and becomes the copy."""
+    SET_ASIDE = "set aside"
+    """After a crash in TAKE_NAME: the temp name holds what stood there; it steps aside."""
+    DROP_TEMP = "drop temp name"
+    """After a crash between link and unlink: temp and destination are one file."""
+    DELETE = "delete"
+    """Unlink the partial temp file of a failed transfer."""
+
+
+class Plan(Struct, frozen=True):
+    """`action`, and the verdict once it has succeeded."""
+
+    action: Action
+    verdict: Verdict
+    reason: str = ""
+    code: ExitCode | None = None
+    """Where it is not the verdict's own exit code."""
+
+
+_PUBLISHED = Plan(Action.PUBLISH, Verdict.PUBLISHED)
+_CONFLICT = "the destination changed after the transfer was created; both are kept"
+
+
+def plan_file(seen: Seen) -> Plan:
+    """The plan for a FILE entry."""
+    if seen.directory_missing:
+        return _without_directory(seen)
+    if seen.temp is None:
+        return _without_temp(seen)
+    if seen.destination is not None and seen.destination.ino == seen.temp.ino:
+        return _nothing_or(seen, Plan(Action.DROP_TEMP, Verdict.PUBLISHED))
+    if seen.fate is Fate.FAILED:
+        return _failed(seen, seen.temp)
+    if _is_displaced(seen, seen.temp):
+        return _nothing_or(seen, Plan(Action.SET_ASIDE, Verdict.CONFLICT, _CONFLICT))
+    return _nothing_or(seen, _finished(seen, seen.temp))
+
+
+def _without_directory(seen: Seen) -> Plan:
+    if seen.fate is Fate.FAILED:
+        return Plan(Action.NONE, Verdict.FAILED, seen.reason)
+    reason = "the destination's directory is not there; is its file system mounted?"
+    return _nothing_or(seen, Plan(Action.NONE, Verdict.UNKNOWN, reason))
+
+
+def _without_temp(seen: Seen) -> Plan:
+    destination, entry = seen.destination, seen.entry
+    if destination is not None and _fits(destination, seen):
+        if seen.aside is not None:
+            return Plan(Action.NONE, Verdict.CONFLICT, _CONFLICT)
+        return Plan(Action.NONE, Verdict.PUBLISHED)
+    if seen.aside is not None and same_but_atime(seen.aside.meta, entry.meta):
+        return Plan(Action.NONE, Verdict.CONFLICT, _CONFLICT)
+    if seen.fate is Fate.FAILED:
+        return Plan(Action.NONE, Verdict.FAILED, seen.reason)
+    reason = "the temp file is missing and the destination is not the recorded file"
+    return _nothing_or(seen, Plan(Action.NONE, Verdict.LOST, reason))
+
+
+def _nothing_or(seen: Seen, plan: Plan) -> Plan:
+    """`plan`, unless the backend may still write or did not answer."""
+    if seen.fate is Fate.PENDING:
+        return Plan(Action.NONE, Verdict.RUNNING, seen.reason)
+    if seen.fate is Fate.UNKNOWN:
+        return Plan(Action.NONE, Verdict.UNKNOWN, seen.reason)
+    return plan
+
+
+def _failed(seen: Seen, temp: Facts) -> Plan:
+    if temp.directory:
+        return _kept("the temp name is a directory")
+    return Plan(Action.DELETE, Verdict.FAILED, seen.reason)
+
+
+def _finished(seen: Seen, temp: Facts) -> Plan:
+    """The transfer has ended and did not fail for this file: is the temp file what it should be?"""
+    entry = seen.entry
+    if not temp.regular:
+        return _kept("the temp name is not a regular file")
+    if temp.nlink != 1:
+        return _kept("the temp file has other names (hard links)")
+    if temp.meta.uid not in {seen.euid, entry.meta.uid}:
+        return _kept(f"the temp file belongs to uid {temp.meta.uid}")
+    if temp.meta.size != entry.meta.size:
+        return _wrong_size(seen, temp)
+    if seen.closed_mtime_ns not in {None, temp.meta.mtime_ns} and (
+        temp.meta.mtime_ns != entry.meta.mtime_ns
+    ):
+        return _kept("the temp file was written after its transfer had ended")
+    if seen.fate is Fate.UNPROVEN and entry.checksum is None:
+        return _kept(f"{seen.reason}; nothing proves that this file is whole")
+    return placed(seen)
+
+
+def _wrong_size(seen: Seen, temp: Facts) -> Plan:
+    recorded = seen.entry.meta.size
+    if seen.fate is Fate.UNPROVEN and temp.meta.size < recorded:
+        return Plan(Action.DELETE, Verdict.FAILED, seen.reason)
+    return _kept(f"the temp file has {temp.meta.size} bytes, {recorded} were recorded")
+
+
+def plan_taken(seen: Seen) -> Plan:
+    """The plan for a prepared temp file whose destination name turned out to be taken."""
+    if seen.temp and seen.destination and seen.temp.ino == seen.destination.ino:
+        return Plan(Action.DROP_TEMP, Verdict.PUBLISHED)
+    return placed(seen)
+
+
+def placed(seen: Seen) -> Plan:
+    """How a good temp file (or the symlink made under its name) gets its name."""
+    destination, entry = seen.destination, seen.entry
+    if not seen.looked or destination is None:
+        return _PUBLISHED
+    if destination.directory:
+        reason = "a directory stands at the destination; it was left alone"
+        return Plan(Action.STEP_ASIDE, Verdict.CONFLICT, reason)
+    if is_prior(destination, entry.prior):
+        return Plan(Action.REPLACE, Verdict.PUBLISHED)
+    newer = entry.meta.mtime_ns >= destination.meta.mtime_ns
+    return Plan(Action.TAKE_NAME if newer else Action.STEP_ASIDE, Verdict.CONFLICT, _CONFLICT)
+
+
+def _kept(fact: str) -> Plan:
+    """No action: the temp name is not what the record says, and a person has to look."""
+    return Plan(Action.NONE, Verdict.LOST, f"{fact}; it is kept untouched")
+
+
+def _fits(facts: Facts, seen: Seen) -> bool:
+    """Whether the destination is the recorded file: published by an earlier run."""
+    entry = seen.entry
+    return (
+        facts.regular
+        and not is_prior(facts, entry.prior)
+        and same_but_atime(facts.meta, entry.meta)
+    )
+
+
+def _is_displaced(seen: Seen, temp: Facts) -> bool:
+    """Whether the temp name holds what TAKE_NAME moved away before a crash."""
+    if seen.destination is None or not _fits(seen.destination, seen):
+        return False
+    if seen.aside is not None and seen.aside.ino == temp.ino:
+        return True
+    return temp.meta.mtime_ns not in {seen.entry.meta.mtime_ns, seen.closed_mtime_ns}

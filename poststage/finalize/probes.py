@@ -1,0 +1,107 @@
+"""Asking backends: one probe each, opened when first needed; no answer is an answer."""
+
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from pathlib import Path
+
+from poststage import backends
+from poststage.backends.base import Answer, Probe
+from poststage.config import Settings
+from poststage.errors import BackendError, PoststageError
+from poststage.finalize.pending import Pending
+from poststage.model import TransferState
+
+_NOTHING_TO_MOVE = Answer(TransferState.FULLSUCCESS)
+NEVER_STARTED = "its transfer was never started: the job ended first"
+
+
+class Probes:
+    """The probes of one run. `close` when done."""
+
+    def __init__(self, settings: Settings, state_dir: Path) -> None:
+        self._settings = settings
+        self._state_dir = state_dir
+        self._open: dict[str, Probe | PoststageError] = {}
+
+    def answers(self, pendings: Iterable[Pending]) -> dict[bytes, Answer]:
+        """One answer for each state file (by its path), in one round trip per backend."""
+        result: dict[bytes, Answer] = {}
+        asked: dict[str, list[Pending]] = {}
+        for pending in pendings:
+            answer = _without_asking(pending)
+            if answer is not None:
+                result[pending.path] = answer
+            else:
+                asked.setdefault(pending.backend, []).append(pending)
+        for name, group in asked.items():
+            result.update(self._ask(name, group))
+        return result
+
+    def close(self) -> None:
+        """Close every probe."""
+        for probe in self._open.values():
+            if not isinstance(probe, PoststageError):
+                probe.close()
+
+    def _ask(self, name: str, group: list[Pending]) -> Mapping[bytes, Answer]:
+        probe = self._probe(name)
+        if isinstance(probe, PoststageError):
+            return dict.fromkeys((one.path for one in group), _unknown(probe))
+        try:
+            return _asked(probe, group)
+        except BackendError as error:
+            return dict.fromkeys((one.path for one in group), _unknown(error))
+
+    def _probe(self, name: str) -> Probe | PoststageError:
+        if name not in self._open:
+            try:
+                backend = backends.load(name, self._settings)
+                context = backends.context(backend, self._settings, self._state_dir)
+                self._open[name] = backend.open_probe(context)
+            except PoststageError as error:
+                self._open[name] = error
+        return self._open[name]
+
+
+def _asked(probe: Probe, group: list[Pending]) -> Mapping[bytes, Answer]:
+    """Answers for `group`; what can never start any more is made sure of by a cancel."""
+    missing = [one.tag for one in group if one.handle is None]
+    found = probe.find(missing) if missing else {}
+    handles = {one.path: one.handle or found.get(one.tag) for one in group}
+    answers = probe.answers([handle for handle in handles.values() if handle is not None])
+    result: dict[bytes, Answer] = {}
+    for one in group:
+        handle = handles[one.path]
+        if handle is None:
+            result[one.path] = Answer(TransferState.CANCELED, reason=NEVER_STARTED)
+            continue
+        answer = answers.get(handle, Answer(TransferState.UNKNOWN, reason="no answer"))
+        result[one.path] = _settled(answer, one, partial(probe.cancel, handle))
+    return result
+
+
+def _settled(answer: Answer, one: Pending, cancel: Callable[[], Answer]) -> Answer:
+    """`answer`, but a transfer that nobody will start or that was cancelled is cancelled first."""
+    if answer.state is TransferState.NOTSTARTED:
+        after = cancel()
+        if after.state is TransferState.CANCELED:
+            return Answer(after.state, after.files, after.reason or NEVER_STARTED)
+        return after
+    if one.cancelled and not answer.state.ended and answer.state is not TransferState.UNKNOWN:
+        return cancel()
+    return answer
+
+
+def _without_asking(pending: Pending) -> Answer | None:
+    if pending.agent_alive:
+        return Answer(TransferState.INPROGRESS, reason="its agent is still recording it")
+    if not pending.recorded:
+        return Answer(
+            TransferState.CANCELED,
+            reason="its agent was stopped while recording; nothing of it was started",
+        )
+    return None if pending.moves_files else _NOTHING_TO_MOVE
+
+
+def _unknown(error: PoststageError) -> Answer:
+    return Answer(TransferState.UNKNOWN, reason=error.message)

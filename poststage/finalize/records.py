@@ -1,0 +1,74 @@
+"""The small durable record per dataset, `DATASET.report.json` beside its state files."""
+
+import json
+import os
+import pwd
+import socket
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from poststage.durable import atomic, fsops
+from poststage.finalize.commit import now_text
+from poststage.finalize.report import DatasetReport
+from poststage.names import shown
+from poststage.statefile.layout import report_name
+
+_MAX = 8 << 20  # bytes; a thousand problems with long names fit
+
+
+def read(state_dir: Path, directory: bytes) -> DatasetReport | None:
+    """The record of an earlier run; None if there is none that can be understood."""
+    path = _path(state_dir, directory)
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        if not fsops.is_regular(os.fstat(fd)):
+            return None
+        document = msgspec.json.decode(os.pread(fd, _MAX, 0))
+        return msgspec.convert(document["report"], DatasetReport)
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, msgspec.ValidationError):
+        return None
+    finally:
+        os.close(fd)
+
+
+def write(
+    state_dir: Path, directory: bytes, report: DatasetReport, kept: DatasetReport | None
+) -> str:
+    """Keep `report`, unless `kept` says the same already; what went wrong, or ""."""
+    if kept is not None and _still(kept) == _still(report):
+        return ""
+    document = {"by": _by(), "time": now_text(), "report": msgspec.to_builtins(report)}
+    text = json.dumps(document, indent=1).encode("ascii") + b"\n"
+    parent, name = os.path.split(_path(state_dir, directory))
+    try:
+        fd = fsops.open_dir(parent)
+        try:
+            atomic.replace_file(fd, name, text)
+        finally:
+            os.close(fd)
+    except OSError as error:
+        return f"{shown(os.path.join(parent, name))}: the report is not written: {error.strerror}"
+    return ""
+
+
+def _still(report: DatasetReport) -> DatasetReport:
+    """`report` without what differs between two runs that find the same."""
+    return msgspec.structs.replace(report, changed=0)
+
+
+def _path(state_dir: Path, directory: bytes) -> bytes:
+    return os.path.join(os.fsencode(state_dir), report_name(directory or b"finalize"))
+
+
+def _by() -> dict[str, Any]:
+    uid = os.geteuid()
+    try:
+        user = pwd.getpwuid(uid).pw_name
+    except KeyError:
+        user = str(uid)
+    return {"uid": uid, "user": user, "host": socket.gethostname(), "pid": os.getpid()}

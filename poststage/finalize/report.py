@@ -1,0 +1,65 @@
+"""What a run found and did, per dataset: the value that commands render and files keep."""
+
+from msgspec import Struct
+
+from poststage.errors import ExitCode, worst
+
+PROBLEMS_MAX = 1000  # listed per dataset; the rest is counted
+MISSING_MAX = 100
+
+
+class Problem(Struct, frozen=True):
+    """One entry (or state file) that is not published. Texts in written form (names.py)."""
+
+    part: int
+    verdict: str
+    reason: str
+    destination: str = ""
+    source: str = ""
+    temp: str = ""
+    state_file: str = ""
+
+
+class DatasetReport(Struct, frozen=True):
+    """One dataset: counts over all its state files, also those set aside by earlier runs."""
+
+    dataset: str
+    directory: str
+    """Relative to STATEDIR, written form."""
+    complete: bool
+    """Every part accounted for, and every entry of it published."""
+    parts: int
+    parts_seen: int
+    missing_parts: tuple[int, ...] = ()
+    """The first of them."""
+    files: dict[str, int] = {}
+    """Verdict → number of entries."""
+    published_bytes: int = 0
+    changed: int = 0
+    """Entries that this run changed something for."""
+    problems: tuple[Problem, ...] = ()
+    problems_in_all: int = 0
+
+
+class Report(Struct, frozen=True):
+    """The whole run."""
+
+    state_dir: str
+    exit_code: ExitCode
+    datasets: tuple[DatasetReport, ...]
+    notes: tuple[str, ...] = ()
+    """What could not be read or asked, in words."""
+    seconds: float = 0.0
+    dry_run: bool = False
+
+    @property
+    def needs_attention(self) -> bool:
+        """Whether anything is left to do for a person or for a later run."""
+        return self.exit_code is not ExitCode.OK
+
+
+def dataset_code(report: DatasetReport, codes: set[ExitCode]) -> ExitCode:
+    """The exit code of one dataset: a part that is missing needs a person too."""
+    if report.parts_seen < report.parts:
+        codes = codes | {ExitCode.NEEDS_PERSON}
+    return worst(codes)

@@ -1,0 +1,198 @@
+"""The whole run over one STATEDIR, as whoever runs it: lock, scan, windows, waiting, reports."""
+
+import os
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from poststage.durable import lock
+from poststage.errors import ExitCode, PermissionRefusedError, UsageError, worst
+from poststage.finalize import records, whole
+from poststage.finalize.options import Options
+from poststage.finalize.parallel import shared_out
+from poststage.finalize.pending import Pending
+from poststage.finalize.report import DatasetReport, Report, dataset_code
+from poststage.finalize.scan import Group, scan
+from poststage.finalize.tally import Tally
+from poststage.finalize.window import Held, Result, Windows, tally_of
+from poststage.finalize.work import deadline
+from poststage.names import shown
+from poststage.statefile.layout import LOCK_NAME
+
+_POLL_FIRST_S = 0.05
+_POLL_MOST_S = 2.0
+
+
+def finalize_dir(
+    state_dir: Path, options: Options, stop: Callable[[], bool] = lambda: False
+) -> Report:
+    """Finalize every pending state file below `state_dir`; safe to run again at any time.
+
+    `stop` is asked between files; once true, the run ends cleanly and the rest is 75.
+
+    Raises:
+        UsageError: `state_dir` is not a directory.
+        PermissionRefusedError: it cannot be read.
+        RunAgainError: another finalizer holds it until the deadline.
+    """
+    run = Run(state_dir.absolute(), options, stop)
+    try:
+        return run.all()
+    finally:
+        run.windows.close()
+
+
+class Run:
+    """One run: what it was asked, and what it has counted so far."""
+
+    def __init__(self, state_dir: Path, options: Options, stop: Callable[[], bool]) -> None:
+        self.state_dir = state_dir
+        self.options = options
+        self.left = deadline(options.deadline_s)
+        self.stopped: Callable[[], bool] = lambda: stop() or self.left() <= 0
+        self.started = time.monotonic()
+        self.windows = self._windows()
+        self.total = Result({}, [], [])
+        self.notes: list[str] = []
+
+    def all(self) -> Report:
+        """The run."""
+        groups = self._scan()
+        if self.options.dry_run or not any(group.pending for group in groups):
+            return self._groups(groups)
+        path = self.state_dir / os.fsdecode(LOCK_NAME)
+        what = f"{shown(os.fsencode(self.state_dir))}"
+        try:
+            with lock.held(path, timeout_s=self.left(), what=what):
+                return self._groups(self._scan())
+        except PermissionError as error:
+            raise PermissionRefusedError(
+                f"{what}: its lock cannot be taken: {error.strerror}; nothing was touched",
+                hint="run finalize as the owner of the directory, or with --dry-run",
+            ) from error
+
+    def _scan(self) -> list[Group]:
+        refused: list[OSError] = []
+        try:
+            groups = list(scan(os.fsencode(self.state_dir), refused))
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise UsageError(
+                f"{shown(os.fsencode(self.state_dir))}: is not a directory: {error.strerror}",
+                hint="--dir names the directory that the job's agents wrote state files to",
+            ) from error
+        except PermissionError as error:
+            raise PermissionRefusedError(
+                f"{shown(os.fsencode(self.state_dir))}: cannot be read: {error.strerror}"
+            ) from error
+        self.notes = [f"{shown(str(one.filename))}: {one.strerror}" for one in refused]
+        return groups
+
+    def _groups(self, groups: list[Group]) -> Report:
+        pending = [one for group in groups for one in self._pendings(group)]
+        if self.options.publish == "dataset":
+            self._by_dataset(groups, pending)
+        else:
+            self._visit(pending, wait=self._may_wait(), held=lambda directory: False)
+        reports = [self._report(group) for group in groups]
+        codes = {code for _, code in reports} | ({ExitCode.PERMISSION} if self.notes else set())
+        return Report(
+            shown(os.fsencode(self.state_dir)),
+            worst(codes),
+            tuple(report for report, _ in reports),
+            tuple(self.notes),
+            time.monotonic() - self.started,
+            self.options.dry_run,
+        )
+
+    def _pendings(self, group: Group) -> Iterable[Pending]:
+        base = os.path.join(os.fsencode(self.state_dir), group.directory)
+        for name in group.pending:
+            yield Pending(group.directory, name, os.path.join(base, name))
+
+    def _may_wait(self) -> bool:
+        return self.options.wait and not self.options.dry_run
+
+    def _visit(self, pending: list[Pending], *, wait: bool, held: Held) -> None:
+        """Work on everything; wait for what still runs, then take it as it is."""
+
+        def visit(windows: Windows, some: list[Pending]) -> Result:
+            return windows.run(some, wait=wait, held=held, last=False)
+
+        def again(waiting: list[Pending]) -> list[Pending]:
+            self.total.waiting = []
+            self._add(self.windows.run(waiting, wait=True, held=held, last=False))
+            return self.total.waiting
+
+        self._add(shared_out(self._windows, self.windows, pending, self.options.jobs, visit))
+        waiting = self._poll(self.total.waiting, again)
+        self._add(self.windows.run(waiting, wait=False, held=held, last=False))
+        for directory, some in _by_directory(self.total.deferred).items():
+            self._add(self.windows.run(some, wait=False, held=held, last=self._quiet(directory)))
+
+    def _poll(
+        self, waiting: list[Pending], again: Callable[[list[Pending]], list[Pending]]
+    ) -> list[Pending]:
+        """`again` on what is left, ever more slowly, until nothing is or the time is over."""
+        pause = 0.0
+        while waiting and not self.stopped():
+            time.sleep(min(pause, self.left()))
+            left = again(waiting)
+            pause = _POLL_FIRST_S if len(left) < len(waiting) else pause * 1.5 + _POLL_FIRST_S
+            pause, waiting = min(pause, _POLL_MOST_S), left
+        return waiting
+
+    def _windows(self) -> Windows:
+        return Windows(self.state_dir, self.options, self.stopped)
+
+    def _quiet(self, directory: bytes) -> bool:
+        """Whether no state file of this dataset is left that may still publish something."""
+        tally = self.total.tallies.get(directory)
+        return tally is None or ExitCode.RUN_AGAIN not in tally.codes
+
+    def _add(self, result: Result) -> None:
+        for directory, tally in result.tallies.items():
+            tally_of(self.total, directory).merge(tally)
+        self.total.waiting += result.waiting
+        self.total.deferred += result.deferred
+
+    def _by_dataset(self, groups: list[Group], pending: list[Pending]) -> None:
+        """Nothing of a dataset until all of it is ready: settle, then judge, then work."""
+        if self._may_wait():
+            self._poll(pending, lambda some: self.windows.running(some))
+        held = {
+            group.directory: not whole.is_ready(self.windows, group, list(self._pendings(group)))
+            for group in groups
+        }
+        self._visit(pending, wait=False, held=lambda directory: held.get(directory, True))
+
+    def _report(self, group: Group) -> tuple[DatasetReport, ExitCode]:
+        tally = self.total.tallies.get(group.directory)
+        kept = records.read(self.state_dir, group.directory)
+        if tally is None and not group.pending and kept is not None and kept.complete:
+            return kept, ExitCode.OK
+        tally = tally or Tally(group.directory)
+        for name in group.done:
+            self._add_done(tally, group, name)
+        report = tally.report()
+        if not self.options.dry_run:
+            error = records.write(self.state_dir, group.directory, report, kept)
+            if error:
+                self.notes.append(error)
+        return report, dataset_code(report, tally.codes)
+
+    def _add_done(self, tally: Tally, group: Group, name: bytes) -> None:
+        path = os.path.join(os.fsencode(self.state_dir), group.directory, name)
+        done = Result({}, [], [])
+        one = next(self.windows.loaded([Pending(group.directory, name, path)], done), [])
+        for loaded in one:
+            if loaded.state is not None:
+                tally.add_done(loaded.state)
+        for extra in done.tallies.values():
+            tally.merge(extra)
+
+
+def _by_directory(pending: list[Pending]) -> dict[bytes, list[Pending]]:
+    found: dict[bytes, list[Pending]] = {}
+    for one in pending:
+        found.setdefault(one.directory, []).append(one)
+    return found

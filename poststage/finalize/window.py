@@ -1,0 +1,185 @@
+"""A bounded number of state files at once: load, ask, apply, commit."""
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from msgspec import Struct
+
+from poststage.backends.base import Answer
+from poststage.durable import fsops
+from poststage.errors import ExitCode, PoststageError, StateFileError
+from poststage.finalize.apply import apply, dry_run, finish_directories
+from poststage.finalize.commit import commit
+from poststage.finalize.dirs import Dirs, open_unswappable
+from poststage.finalize.options import Options
+from poststage.finalize.pending import Loaded, Pending, load
+from poststage.finalize.probes import Probes
+from poststage.finalize.tally import Tally
+from poststage.finalize.work import Job, Work
+from poststage.model import Kind, TransferState, Verdict
+
+_STATES_MAX = 512
+_ENTRIES_MAX = 8192
+_WAITS = frozenset({TransferState.INPROGRESS, TransferState.NOTSTARTED})
+
+
+Held = Callable[[bytes], bool]
+"""Whether nothing of the dataset in this directory may be published now."""
+
+
+class Result(Struct):
+    """What came of a window."""
+
+    tallies: dict[bytes, Tally]
+    waiting: list[Pending]
+    """Still running; worth another look before the deadline."""
+    deferred: list[Pending]
+    """All done but a directory's mode, which is set when the dataset has no more to publish."""
+
+
+class Windows:
+    """Works on windows of state files; one for each process. `close` when done."""
+
+    def __init__(self, state_dir: Path, options: Options, stopped: Callable[[], bool]) -> None:
+        self._root = os.fsencode(state_dir)
+        self._options = options
+        self.probes = Probes(options.settings, state_dir)
+        opener = open_unswappable if options.restore_owners else fsops.open_dir
+        self._dirs = Dirs(opener)
+        self._state_dirs = Dirs()
+        self._stopped = stopped
+
+    def close(self) -> None:
+        """Let go of backends and directories."""
+        self.probes.close()
+        self._dirs.close()
+        self._state_dirs.close()
+
+    def state_dir_fd(self, directory: bytes) -> int:
+        """The open directory that a group's state files lie in."""
+        return self._state_dirs.fd(os.path.join(self._root, directory))
+
+    def read(self, pending: Pending) -> Loaded:
+        """One state file. Raises StateFileError or OSError."""
+        trusted = 0 if self._options.restore_owners else None
+        return load(self.state_dir_fd(pending.directory), pending, trusted_uid=trusted)
+
+    def loaded(self, pendings: Iterable[Pending], result: Result) -> Iterator[list[Loaded]]:
+        """The state files of `pendings` in windows; the unreadable go into `result`'s tallies."""
+        window: list[Loaded] = []
+        entries = 0
+        for pending in pendings:
+            one = self._read_or_note(pending, result)
+            if one is None:
+                continue
+            window.append(one)
+            entries += len(one.state.entries) if one.state else 0
+            if len(window) >= _STATES_MAX or entries >= _ENTRIES_MAX:
+                yield window
+                window, entries = [], 0
+        if window:
+            yield window
+
+    def run(self, pendings: Iterable[Pending], *, wait: bool, held: Held, last: bool) -> Result:
+        """Work on `pendings`. With `wait`, what still runs comes back in `waiting`, untouched."""
+        result = Result({}, [], [])
+        for window in self.loaded(pendings, result):
+            answers = self.probes.answers(one.pending for one in window)
+            jobs = []
+            for one in window:
+                answer = answers[one.pending.path]
+                if wait and answer.state in _WAITS:
+                    result.waiting.append(one.pending)
+                elif one.state is None:
+                    self._note_empty(one.pending, answer, result)
+                else:
+                    jobs.append(Job(one, one.state, answer))
+            for hold in (False, True):
+                some = [job for job in jobs if held(job.pending.directory) is hold]
+                self._work(some, result, hold=hold, last=last)
+        return result
+
+    def running(self, pendings: list[Pending]) -> list[Pending]:
+        """Those of `pendings` whose transfers still run; nothing is changed."""
+        scratch = Result({}, [], [])
+        found: list[Pending] = []
+        for window in self.loaded(pendings, scratch):
+            some = [one.pending for one in window]
+            answers = self.probes.answers(some)
+            found += [one for one in some if answers[one.path].state in _WAITS]
+        return found
+
+    def tools(self, *, hold: bool) -> Work:
+        """What the stages of a window share."""
+        return Work(self._dirs, self._stopped, self._options.restore_owners, hold)
+
+    def _work(self, jobs: list[Job], result: Result, *, hold: bool, last: bool) -> None:
+        if not jobs:
+            return
+        work = self.tools(hold=hold)
+        if self._options.dry_run:
+            dry_run(jobs, work)
+        else:
+            apply(jobs, work)
+            finish_directories(jobs, work, last=last)
+            self._commit(jobs, result)
+        for job in jobs:
+            if _only_directories_left(job) and not last:
+                result.deferred.append(job.pending)
+            else:
+                tally_of(result, job.pending.directory).add_job(job)
+
+    def _commit(self, jobs: list[Job], result: Result) -> None:
+        touched: set[bytes] = set()
+        for job in jobs:
+            directory = job.pending.directory
+            try:
+                if commit(job, self.state_dir_fd(directory)):
+                    touched.add(directory)
+            except (OSError, PoststageError) as error:
+                self._note(result, job.pending, f"its state file is not set aside: {error}")
+        for directory in touched:
+            try:
+                fsops.sync(self.state_dir_fd(directory))
+            except OSError as error:
+                tally = tally_of(result, directory)
+                tally.codes.add(ExitCode.RUN_AGAIN)
+                tally.add_problem(Verdict.UNKNOWN, f"fsync of its state directory: {error}")
+
+    def _read_or_note(self, pending: Pending, result: Result) -> Loaded | None:
+        try:
+            return self.read(pending)
+        except FileNotFoundError:
+            return None  # set aside by another finalizer since the walk
+        except StateFileError as error:
+            tally_of(result, pending.directory).codes.add(error.exit_code)
+            text = error.message
+        except OSError as error:
+            code = ExitCode.PERMISSION if isinstance(error, PermissionError) else ExitCode.RUN_AGAIN
+            tally_of(result, pending.directory).codes.add(code)
+            text = f"cannot be read: {error.strerror}; none of its files was touched"
+        tally_of(result, pending.directory).add_problem(
+            Verdict.UNKNOWN, text, state_file=pending.path
+        )
+        return None
+
+    def _note(self, result: Result, pending: Pending, text: str) -> None:
+        tally = tally_of(result, pending.directory)
+        tally.codes.add(ExitCode.RUN_AGAIN)
+        tally.add_problem(Verdict.UNKNOWN, text, state_file=pending.path)
+
+    def _note_empty(self, pending: Pending, answer: Answer, result: Result) -> None:
+        tally_of(result, pending.directory).add_unrecorded(answer, -1, pending.path)
+
+
+def tally_of(result: Result, directory: bytes) -> Tally:
+    """The tally of one dataset, made when first asked for."""
+    return result.tallies.setdefault(directory, Tally(directory))
+
+
+def _only_directories_left(job: Job) -> bool:
+    """Whether nothing but directories' modes keeps the state file from being set aside."""
+    left = [index for index, one in job.outcomes.items() if not one.verdict.final]
+    directories = all(job.state.entries[index].kind is Kind.DIRECTORY for index in left)
+    return bool(left) and directories and job.answer.state.ended

@@ -1,0 +1,106 @@
+"""What the stages of one window share: its state files, its steps, its open directories."""
+
+import time
+from collections.abc import Callable
+
+from msgspec import Struct
+
+from poststage import names
+from poststage.backends.base import Answer
+from poststage.finalize.dirs import Dirs
+from poststage.finalize.outcome import Outcome
+from poststage.finalize.pending import Loaded
+from poststage.finalize.plan import Plan
+from poststage.finalize.seen import Fate, Seen
+from poststage.model import Entry, State, TransferState, Verdict
+
+_FATES = {
+    TransferState.FULLSUCCESS: Fate.DONE,
+    TransferState.FAILED: Fate.FAILED,
+    TransferState.CANCELED: Fate.FAILED,
+    TransferState.NOTSTARTED: Fate.PENDING,
+    TransferState.INPROGRESS: Fate.PENDING,
+    TransferState.STOPPED: Fate.PENDING,
+    TransferState.PARTIALSUCCESS: Fate.UNPROVEN,
+    TransferState.UNKNOWN: Fate.UNKNOWN,
+}
+_SAYS = {
+    Fate.DONE: "",
+    Fate.FAILED: "its transfer failed",
+    Fate.PENDING: "its transfer is still running",
+    Fate.UNPROVEN: "its transfer failed in part",
+    Fate.UNKNOWN: "the backend does not know",
+}
+
+
+class Job:
+    """One state file of a window: what it says, what its backend says, what came of it."""
+
+    def __init__(self, loaded: Loaded, state: State, answer: Answer) -> None:
+        self.pending = loaded.pending
+        self.state = state
+        self.answer = answer
+        self.outcomes: dict[int, Outcome] = {}
+
+    def open_entries(self) -> list[tuple[int, Entry]]:
+        """The entries without a recorded verdict."""
+        ended = self.state.ended
+        return [(i, entry) for i, entry in enumerate(self.state.entries) if i not in ended]
+
+    def verdict(self, index: int) -> Verdict | None:
+        """How entry `index` ended, in this run or an earlier one; None if not at all yet."""
+        if index in self.outcomes:
+            return self.outcomes[index].verdict
+        ended = self.state.ended.get(index)
+        return None if ended is None else ended.verdict
+
+    def seen(self, index: int, entry: Entry) -> Seen:
+        """What the backend says of one entry; its names are not looked at yet."""
+        fate, reason, closed = fate_of(self.answer, index)
+        return Seen(entry, fate, reason, closed_mtime_ns=closed)
+
+
+class Step(Struct, frozen=True):
+    """One entry that is prepared and waits for its name."""
+
+    job: Job
+    index: int
+    seen: Seen
+    plan: Plan
+    changed: bool = False
+
+    @property
+    def directory(self) -> bytes:
+        """The destination's directory."""
+        return names.split(self.seen.entry.destination)[0]
+
+
+class Work(Struct, frozen=True):
+    """The tools of one window."""
+
+    dirs: Dirs
+    stopped: Callable[[], bool]
+    """Whether to stop at the next file (a signal came, or the deadline)."""
+    restore_owners: bool = False
+    hold: bool = False
+    """Publish nothing: the dataset is not ready as a whole."""
+
+
+def fate_of(answer: Answer, index: int) -> tuple[Fate, str, int | None]:
+    """Fate, reason and the temp's closing mtime of entry `index`, from the backend's answer."""
+    one = answer.files.get(index)
+    if one is None:
+        fate = _FATES[answer.state]
+        if answer.state is TransferState.FAILED and not answer.files:
+            fate = Fate.UNPROVEN  # nothing says which of its files were whole
+        return fate, answer.reason or _SAYS[fate], None
+    if answer.state.ended and not one.state.ended:
+        return Fate.FAILED, one.reason or answer.reason or _SAYS[Fate.FAILED], None
+    fate = _FATES[one.state]
+    return fate, one.reason or answer.reason or _SAYS[fate], one.mtime_ns
+
+
+def deadline(seconds: float) -> Callable[[], float]:
+    """A function that tells the seconds left, never below 0."""
+    end = time.monotonic() + seconds
+    return lambda: max(0.0, end - time.monotonic())
