@@ -3,8 +3,10 @@
 from poststage import names
 from poststage.model import Ended, Entry, Head, Identity, Kind, Meta, Verdict
 from poststage.statefile.records import (
+    REASON_MAX,
     VERSION,
     EntryRecord,
+    EventRecord,
     PriorRecord,
     TransferRecord,
     VerdictRecord,
@@ -71,29 +73,50 @@ def entry_record(entry: Entry) -> EntryRecord:
 
 def entry_of(record: EntryRecord, index: int) -> Entry:
     """The entry that `record` stands for at place `index`; ValueError if it cannot be one."""
-    kind, prior = _KINDS[record.kind], record.prior
-    destination, temp = names.from_text(record.destination), names.from_text(record.temp)
-    if not names.is_absolute(destination):
-        raise ValueError("the destination is not a plain absolute path")
-    if kind is not Kind.DIRECTORY and not _fits(temp, destination):
-        raise ValueError("the temp name is not a name beside the destination")
-    if prior is not None and not 0 <= prior.ino < 2**64:
-        raise ValueError("the prior inode number is out of range")
-    if (kind is Kind.SYMLINK) is (record.target is None):
-        raise ValueError(f"target and kind {record.kind} do not fit")
-    if (kind is Kind.LINK) is (record.link_to is None) or (record.link_to or 0) > index:
-        raise ValueError(f"link_to and kind {record.kind} do not fit")
-    return Entry(
-        kind,
+    prior = record.prior
+    entry = Entry(
+        _KINDS[record.kind],
         names.from_text(record.source),
-        destination,
-        temp,
+        names.from_text(record.destination),
+        names.from_text(record.temp),
         Meta(record.size, record.uid, record.gid, record.mode, record.atime_ns, record.mtime_ns),
         None if prior is None else Identity(prior.ino, prior.size, prior.mtime_ns),
         record.checksum,
         None if record.target is None else names.from_text(record.target),
         record.link_to,
     )
+    _check_names(entry)
+    _check_kind(entry)
+    if entry.prior is not None and not 0 <= entry.prior.ino < 2**64:
+        raise ValueError("the prior inode number is out of range")
+    if entry.link_to is not None and entry.link_to >= index:
+        raise ValueError(f"link_to {entry.link_to} is no entry before this one")
+    return entry
+
+
+def _check_names(entry: Entry) -> None:
+    if not names.is_absolute(entry.destination):
+        raise ValueError("the destination is not a plain absolute path")
+    if not names.is_absolute(entry.source):
+        raise ValueError("the source is not a plain absolute path")
+    if entry.kind is not Kind.DIRECTORY and not _fits(entry.temp, entry.destination):
+        raise ValueError("the temp name is not a name beside the destination")
+    target = entry.target
+    if target is not None and (b"\0" in target or len(target) >= names.PATH_MAX):
+        raise ValueError("the target is not one that a symbolic link can have")
+
+
+def _check_kind(entry: Entry) -> None:
+    """Each kind has exactly the fields that are its own."""
+    kind = entry.kind
+    if (kind is Kind.SYMLINK) is (entry.target is None):
+        raise ValueError(f"target and kind {kind.value} do not fit")
+    if (kind is Kind.LINK) is (entry.link_to is None):
+        raise ValueError(f"link_to and kind {kind.value} do not fit")
+    if entry.checksum is not None and kind is not Kind.FILE:
+        raise ValueError(f"checksum and kind {kind.value} do not fit")
+    if entry.temp and kind is Kind.DIRECTORY:
+        raise ValueError("a directory has no temp name")
 
 
 def ended_of(record: VerdictRecord) -> Ended:
@@ -101,10 +124,22 @@ def ended_of(record: VerdictRecord) -> Ended:
     return Ended(Verdict(record.verdict), _plain(record.reason))
 
 
+def handle_text(handle: str) -> str:
+    """A backend's handle in written form."""
+    return _text(handle)
+
+
+def handle_of(record: EventRecord) -> str | None:
+    """The handle of a `handle` event; None for another event's."""
+    return None if record.handle is None else _plain(record.handle)
+
+
 def reason_text(reason: str) -> str:
     """`reason` in written form, cut to what a verdict record takes."""
     text = _text(reason)
-    return text if len(text) <= 8192 else _text(reason[:2000])
+    if len(text) <= REASON_MAX:
+        return text
+    return names.to_text(reason.encode("utf-8", "surrogateescape")[: REASON_MAX // 3])
 
 
 def _fits(temp: bytes, destination: bytes) -> bool:

@@ -11,8 +11,10 @@ import msgspec
 from msgspec import Meta, Struct
 
 VERSION = 1
+REASON_MAX = 8192  # characters of a reason in written form
 
-Id = Annotated[str, Meta(pattern="^[0-9a-f]{16}$")]
+# Patterns end in \Z: $ would also take a newline at the end.
+Id = Annotated[str, Meta(pattern=r"\A[0-9a-f]{16}\Z")]
 Name = Annotated[str, Meta(min_length=1, max_length=3 * 4096)]
 Text = Annotated[str, Meta(max_length=3 * 4096)]
 Count = Annotated[int, Meta(ge=0, le=2**31 - 1)]
@@ -53,7 +55,7 @@ class PriorRecord(Wire, frozen=True):
 class EntryRecord(Wire, tag_field="record", tag="entry", frozen=True):
     """One name of the transfer; its index is its place among the entry records."""
 
-    kind: Annotated[str, Meta(pattern="^(file|symlink|link|directory)$")]
+    kind: Annotated[str, Meta(pattern=r"\A(file|symlink|link|directory)\Z")]
     source: Name
     destination: Name
     temp: Text
@@ -64,7 +66,7 @@ class EntryRecord(Wire, tag_field="record", tag="entry", frozen=True):
     atime_ns: Time
     mtime_ns: Time
     prior: PriorRecord | None = None
-    checksum: Annotated[str, Meta(pattern="^xxh3_128:[0-9a-f]{32}$")] | None = None
+    checksum: Annotated[str, Meta(pattern=r"\Axxh3_128:[0-9a-f]{32}\Z")] | None = None
     target: Name | None = None
     link_to: Count | None = None
 
@@ -72,20 +74,20 @@ class EntryRecord(Wire, tag_field="record", tag="entry", frozen=True):
 class EventRecord(Wire, tag_field="record", tag="event", frozen=True):
     """A transition of the whole transfer."""
 
-    event: Annotated[str, Meta(pattern="^(recorded|handle|started|cancelled)$")]
+    event: Annotated[str, Meta(pattern=r"\A(recorded|handle|started|cancelled)\Z")]
     time_ns: Time
     entries: Count | None = None
-    handle: Annotated[str, Meta(min_length=1, max_length=1024)] | None = None
+    handle: Annotated[str, Meta(min_length=1, max_length=3 * 1024)] | None = None
 
 
 class VerdictRecord(Wire, tag_field="record", tag="verdict", frozen=True):
     """How entry `index` and the `count - 1` after it ended; written by the finalizer."""
 
     index: Count
-    verdict: Annotated[str, Meta(pattern="^(published|failed|conflict)$")]
+    verdict: Annotated[str, Meta(pattern=r"\A(published|failed|conflict)\Z")]
     time_ns: Time
     count: Annotated[int, Meta(ge=1, le=2**31 - 1)] = 1
-    reason: Annotated[str, Meta(max_length=8192)] = ""
+    reason: Annotated[str, Meta(max_length=REASON_MAX)] = ""
 
 
 Record = TransferRecord | EntryRecord | EventRecord | VerdictRecord

@@ -48,7 +48,7 @@ class StateWriter:
 
     def handle(self, handle: str) -> None:
         """Append the backend's name for the transfer."""
-        self._event("handle", handle=handle)
+        self._event("handle", handle=codec.handle_text(handle))
 
     def started(self) -> None:
         """Append that the backend was told to start."""
