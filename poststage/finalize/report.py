@@ -1,6 +1,6 @@
 """What a run found and did, per dataset: the value that commands render and files keep."""
 
-from msgspec import Struct
+from msgspec import Struct, to_builtins
 
 from poststage.errors import ExitCode, worst
 
@@ -63,3 +63,8 @@ def dataset_code(report: DatasetReport, codes: set[ExitCode]) -> ExitCode:
     if report.parts_seen < report.parts:
         codes = codes | {ExitCode.NEEDS_PERSON}
     return worst(codes)
+
+
+def to_json(report: Report) -> object:
+    """`report` as plain values; names stay in written form, so it is ASCII throughout."""
+    return to_builtins(report)

@@ -1,0 +1,87 @@
+"""The finalizer's report for people: a table of datasets, then every file that needs one."""
+
+import sys
+from collections.abc import Iterable
+
+from poststage.cli import render
+from poststage.cli.common import say
+from poststage.errors import EXIT_MEANING, ExitCode
+from poststage.finalize.report import DatasetReport, Problem, Report
+from poststage.names import from_text, shown
+
+_LISTED = 20
+_ROWS = 50
+
+_ADVICE = {
+    "failed": "it was not transferred whole and stands nowhere under its final name; "
+    "send it again where its source still exists, else it has to be computed again",
+    "lost": "compare what is kept with what you expect, then move it by hand or send it again",
+    "conflict": "both files are kept; decide which one you want",
+    "running": "run finalize again later",
+    "unknown": "remove the cause, then run finalize again; nothing was deleted",
+}
+
+
+def print_report(report: Report) -> None:
+    """Everything a person needs, on stderr; nothing that a name could turn into more."""
+    if not report.datasets:
+        say(f"{report.state_dir}: no state files")
+    shown_first = sorted(report.datasets, key=lambda one: one.complete)
+    columns = ("dataset", ">parts", ">published", ">size", "left", "verdict")
+    if report.datasets:
+        render.table(columns, [_row(one) for one in shown_first[:_ROWS]], to=sys.stderr)
+    if len(shown_first) > _ROWS:
+        say(f"… and {render.count(len(shown_first) - _ROWS, 'dataset')} more; --json has all")
+    for one in shown_first:
+        _problems(one)
+    for note in report.notes:
+        say(f"note: {note}")
+    _last_line(report)
+
+
+def _row(one: DatasetReport) -> tuple[str, ...]:
+    left = ", ".join(f"{n} {word}" for word, n in one.files.items() if word != "published")
+    return (
+        shown(one.dataset),
+        f"{one.parts_seen}/{one.parts}",
+        str(one.files.get("published", 0)),
+        render.size(one.published_bytes),
+        left or "-",
+        "complete" if one.complete else "NOT complete",
+    )
+
+
+def _problems(one: DatasetReport) -> None:
+    if one.missing_parts:
+        missing = ", ".join(map(str, one.missing_parts[:10]))
+        more = one.parts - one.parts_seen - len(one.missing_parts[:10])
+        also = f" and {more} more" if more > 0 else ""
+        say(f"\n{shown(one.dataset)}: no state file of part {missing}{also}: those ranks ended")
+        say("  before they recorded anything, or their state files were removed")
+    if not one.problems:
+        return
+    say(f"\n{shown(one.dataset)}:")
+    for problem in one.problems[:_LISTED]:
+        say(f"  {problem.verdict:9s} {_what(problem)}")
+        say(f"            {shown(problem.reason)}")
+    if one.problems_in_all > _LISTED:
+        say(f"  … and {one.problems_in_all - _LISTED} more; the dataset's report lists them")
+    for verdict in _verdicts(one.problems):
+        say(f"  {verdict}: {_ADVICE[verdict]}")
+
+
+def _what(problem: Problem) -> str:
+    return shown(from_text(problem.destination or problem.state_file))
+
+
+def _verdicts(problems: Iterable[Problem]) -> list[str]:
+    found = {problem.verdict for problem in problems}
+    return [verdict for verdict in _ADVICE if verdict in found]
+
+
+def _last_line(report: Report) -> None:
+    changed = sum(one.changed for one in report.datasets)
+    done = "would change" if report.dry_run else "changed"
+    what = f"{done} {render.count(changed, 'file')}" if changed or not report.dry_run else "plan"
+    meaning = EXIT_MEANING[ExitCode(report.exit_code)]
+    say(f"\n{what} in {report.seconds:.1f} s; exit status {int(report.exit_code)}: {meaning}")
