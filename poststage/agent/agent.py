@@ -1,0 +1,143 @@
+"""Opening an agent: which STATEDIR, which backend, which part of the datasets is ours."""
+
+import os
+import secrets
+import socket
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from poststage import backends, config
+from poststage.agent import ranks
+from poststage.agent.transfer import Transfer
+from poststage.backends.base import Backend, Context, Mover, Probe
+from poststage.errors import UsageError
+from poststage.model import Head
+
+STATE_DIR = "POSTSTAGE_STATE_DIR"
+_JOB_IDS = ("SLURM_JOB_ID", "LSB_JOBID", "PBS_JOBID", "FLUX_JOB_ID", "POSTSTAGE_JOB_ID")
+
+
+def open_agent(
+    state_dir: str | os.PathLike[str] | None = None,
+    comm: ranks.Communicator | None = None,
+    site: str | os.PathLike[str] | None = None,
+    backend: str | None = None,
+) -> "Agent":
+    """An agent that records transfers in `state_dir`, made if missing.
+
+    With a communicator, each rank is one part of every dataset; without one there is one
+    part, unless `Agent.transfer` is told otherwise. Not collective.
+
+    Raises:
+        UsageError: no `state_dir` and none in POSTSTAGE_STATE_DIR, wrong site settings, a
+            backend that the site does not allow, or an MPI that took each process for the
+            only one.
+    """
+    where = state_dir or os.environ.get(STATE_DIR)
+    if not where:
+        raise UsageError(
+            "state directory: none was named; nothing was recorded",
+            hint=f"give --state-dir (state_dir in Python) or set {STATE_DIR}",
+        )
+    part, parts = (0, 1) if comm is None else (comm.Get_rank(), comm.Get_size())
+    if comm is not None:
+        ranks.require_real_world(parts, os.environ)
+    settings = config.load(None if site is None else Path(site))
+    loaded = backends.load(backend or settings.backend, settings)
+    path = Path(os.path.abspath(where))
+    return Agent(path, loaded, backends.context(loaded, settings, path), part, parts)
+
+
+class Agent:
+    """Makes transfers for one STATEDIR and one backend. Made by `open_agent`.
+
+    As a context manager it dispatches what was not dispatched (after an error in the
+    block: discards it) and lets go of the backend; transfers go on.
+    """
+
+    def __init__(
+        self, state_dir: Path, backend: Backend, context: Context, part: int, parts: int
+    ) -> None:
+        self.state_dir = state_dir
+        self.backend = backend.name
+        self.part, self.parts = part, parts
+        self._backend = backend
+        self._context = context
+        self._mover: Mover | None = None
+        self._probe: Probe | None = None
+        self._transfers: list[Transfer] = []
+
+    def transfer(self, dataset: str, part: int | None = None, parts: int | None = None) -> Transfer:
+        """A new transfer, empty: part `part` of `parts` of `dataset`. Not collective.
+
+        Raises:
+            UsageError: a transfer of this part of the dataset is not over yet, or the
+                names or numbers make no sense.
+        """
+        part = self.part if part is None else part
+        parts = self.parts if parts is None else parts
+        if not 0 <= part < parts < 2**31:
+            raise UsageError(f"transfer: part {part} of {parts}; nothing was recorded")
+        head = Head(
+            id=secrets.token_hex(8),
+            dataset=dataset,
+            part=part,
+            parts=parts,
+            backend=self.backend,
+            created_ns=time.time_ns(),
+            host=socket.gethostname(),
+            job=job_id(os.environ),
+            pid=os.getpid(),
+        )
+        transfer = Transfer(self, head)
+        self._transfers = [one for one in self._transfers if one.is_open] + [transfer]
+        return transfer
+
+    @property
+    def mover(self) -> Mover:
+        """The backend's mover, opened when it is first needed; may raise BackendError."""
+        if self._mover is None:
+            self._mover = self._backend.open_mover(self._context)
+        return self._mover
+
+    @property
+    def probe(self) -> Probe:
+        """The backend's probe, opened when it is first needed; may raise BackendError."""
+        if self._probe is None:
+            self._probe = self._backend.open_probe(self._context)
+        return self._probe
+
+    def close(self) -> None:
+        """Let go of the backend; a transfer that was not dispatched is discarded."""
+        for transfer in self._transfers:
+            transfer.close()
+        self._transfers.clear()
+        for side in (self._mover, self._probe):
+            if side is not None:
+                side.close()
+        self._mover = self._probe = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            if kind is None:
+                for transfer in self._transfers:
+                    if transfer.is_open:
+                        transfer.dispatch()
+        finally:
+            self.close()
+
+
+def job_id(env: Mapping[str, str]) -> str:
+    """The scheduler's name for this job; "" if there is none."""
+    return next((env[name] for name in _JOB_IDS if env.get(name)), "")

@@ -1,0 +1,127 @@
+"""One state file while its agent writes it: created and locked, then durable, then let go."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from poststage import names
+from poststage.agent import explain, places, poll
+from poststage.durable import fsops, lock
+from poststage.errors import RunAgainError, UsageError
+from poststage.model import Entry, Head
+from poststage.statefile import StateWriter, layout
+
+_LOCK_S = 5.0  # a finalizer that has just met the file lets go of it at once
+_UNTOUCHED = "nothing was started"
+
+
+class Recording:
+    """The open state file of one transfer; its lock is held until `release` or `discard`.
+
+    Every method may raise PoststageError; after a failed write only `discard` and
+    `release` make sense, because what the file holds is not known.
+    """
+
+    def __init__(self, state_dir: Path, head: Head) -> None:
+        self._top = os.path.abspath(os.fsencode(state_dir))
+        dataset_dir = layout.dataset_dir_name(head.dataset)
+        self._directory = os.path.join(self._top, dataset_dir)
+        self._name = layout.state_name(head.part)
+        self.path = os.path.join(self._directory, self._name)
+        self._what = f"state file {names.shown(self.path)}"
+        self.broken = False
+        with explain.explained(self._what, _UNTOUCHED):
+            self._changed = places.make_path(self._directory)
+            self._dir_fd = fsops.open_dir(self._directory)
+        try:
+            self._writer = self._create(head)
+        except BaseException:
+            os.close(self._dir_fd)
+            raise
+
+    def add(self, entry: Entry) -> int:
+        """Append `entry`; its index. Not durable."""
+        with self._writing():
+            return self._writer.add(entry)
+
+    def commit(self, handle: str | None) -> None:
+        """Say that all entries are there, and make the file and its name durable."""
+        with self._writing():
+            self._writer.recorded()
+            if handle is not None:
+                self._writer.handle(handle)
+            self._writer.sync()
+            # Another rank may have made these a moment ago and not yet synced them.
+            places.sync_dirs(dict.fromkeys([*self._changed, self._top, self._directory]))
+            places.sync_readable(os.path.dirname(self._top))
+
+    def started(self, late_handle: str | None) -> None:
+        """Append that the backend has started; never raises for a disk that is full now.
+
+        The bytes are on their way: without this event the finalizer asks the backend, too.
+        """
+        with suppress(OSError):
+            if late_handle is not None:
+                self._writer.handle(late_handle)
+            self._writer.started()
+            self._writer.flush()
+
+    def require_ours(self) -> None:
+        """Raise RunAgainError unless the file still has its name.
+
+        Between its creation and its lock, or where locks do not work, a finalizer may
+        have taken the file for a dead agent's.
+        """
+        with explain.explained(self._what, _UNTOUCHED):
+            seen = fsops.facts(self._dir_fd, self._name)
+        if seen is None or not os.path.samestat(seen, os.fstat(self._writer.fd)):
+            self.broken = True
+            raise RunAgainError(f"{self._what}: was taken away meanwhile; {_UNTOUCHED}")
+
+    def release(self) -> None:
+        """Close the file and so give up its lock."""
+        self._writer.close()
+        os.close(self._dir_fd)
+
+    def discard(self) -> None:
+        """Remove the file: only for a transfer that nobody was told to start."""
+        with explain.explained(self._what, "it was not removed"):
+            seen = fsops.facts(self._dir_fd, self._name)
+            if seen is not None and os.path.samestat(seen, os.fstat(self._writer.fd)):
+                fsops.unlink(self._dir_fd, self._name)
+        self.release()
+
+    def _create(self, head: Head) -> StateWriter:
+        with explain.explained(self._what, _UNTOUCHED):
+            try:
+                writer = StateWriter.create(self._dir_fd, self._name, head)
+            except FileExistsError as error:
+                raise self._exists() from error
+        self._writer = writer
+        try:
+            if not poll.until(lambda: lock.try_lock(writer.fd), bool, _LOCK_S):
+                raise RunAgainError(f"{self._what}: another process holds it; {_UNTOUCHED}")
+            self.require_ours()
+            with explain.explained(self._what, _UNTOUCHED):
+                writer.flush()  # whoever finds it after a kill reads whose it was
+        except BaseException:
+            writer.close()
+            raise
+        return writer
+
+    def _exists(self) -> UsageError:
+        return UsageError(
+            f"{self._what}: exists already; {_UNTOUCHED}",
+            hint="its transfer is not over: run finalize first, or choose another dataset; "
+            "processes of one job need different parts (give open_agent the communicator)",
+        )
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            with explain.explained(self._what, _UNTOUCHED):
+                yield
+        except BaseException:
+            self.broken = True
+            raise
