@@ -13,8 +13,8 @@ _LISTED = 20
 _ROWS = 50
 
 _ADVICE = {
-    "failed": "it was not transferred whole and stands nowhere under its final name; "
-    "send it again where its source still exists, else it has to be computed again",
+    "failed": "not one of these stands under its final name, and what had arrived of it is "
+    "deleted; hand it over again from where its source still is, else it has to be computed again",
     "lost": "compare what is kept with what you expect, then move it by hand or send it again",
     "conflict": "both files are kept; decide which one you want",
     "running": "run finalize again later",
@@ -64,6 +64,9 @@ def _problems(one: DatasetReport) -> None:
     for problem in one.problems[:_LISTED]:
         say(f"  {problem.verdict:9s} {_what(problem)}")
         say(f"            {shown(problem.reason)}")
+        if problem.source_gone:
+            source = shown(from_text(problem.source))
+            say(f"            its source cannot be seen from here: {source}")
     if one.problems_in_all > _LISTED:
         say(f"  … and {one.problems_in_all - _LISTED} more; the dataset's report lists them")
     for verdict in _verdicts(one.problems):

@@ -18,6 +18,8 @@ class Problem(Struct, frozen=True):
     source: str = ""
     temp: str = ""
     state_file: str = ""
+    source_gone: bool = False
+    """FAILED: whether its source cannot be seen from where the finalizer ran."""
 
 
 class DatasetReport(Struct, frozen=True):

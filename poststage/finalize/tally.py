@@ -1,5 +1,6 @@
 """Adding up one dataset while its state files stream by: bounded memory."""
 
+import os
 from collections import Counter
 from itertools import islice
 
@@ -104,18 +105,23 @@ class Tally:
         if one.verdict is Verdict.PUBLISHED:
             self._bytes += entry.meta.size
             return
-        self._note(
-            Problem(
-                part,
-                one.verdict.value,
-                one.reason,
-                names.to_text(entry.destination),
-                names.to_text(entry.source),
-                names.to_text(entry.temp),
-            )
-        )
+        self._problem_count += 1
+        if len(self._problems) < PROBLEMS_MAX:
+            self._problems.append(_problem(entry, one, part))
 
     def _note(self, problem: Problem) -> None:
         self._problem_count += 1
         if len(self._problems) < PROBLEMS_MAX:
             self._problems.append(problem)
+
+
+def _problem(entry: Entry, one: Outcome, part: int) -> Problem:
+    return Problem(
+        part,
+        one.verdict.value,
+        one.reason,
+        names.to_text(entry.destination),
+        names.to_text(entry.source),
+        names.to_text(entry.temp),
+        source_gone=one.verdict is Verdict.FAILED and not os.path.lexists(entry.source),
+    )
