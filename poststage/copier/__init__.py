@@ -1,0 +1,1 @@
+"""A copying daemon: queue on disk, copying threads, a socket. The emulator and `local` are it."""

@@ -1,0 +1,1 @@
+"""A vendor's burst buffer in a box: the copying daemon with its manners, and faults on demand."""

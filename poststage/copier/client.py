@@ -1,0 +1,133 @@
+"""Asking a daemon: a socket with deadlines; every failure is a BackendError."""
+
+import os
+import socket
+import struct
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from poststage import names
+from poststage.copier import protocol as p
+from poststage.copier.records import ItemRecord
+from poststage.copier.server import SOCKET, peer_uid
+from poststage.errors import BackendError
+
+_BATCH_BYTES = 512 << 10  # of items in one add request
+
+
+class Session:
+    """One connection to a daemon. Not for several threads."""
+
+    def __init__(self, link: socket.socket, where: str, timeout_s: float) -> None:
+        self._link, self._where, self._timeout_s = link, where, timeout_s
+        self._pending = b""
+
+    def ask(self, request: p.AnyRequest) -> p.AnyReply:
+        """The one reply to `request`. Raises BackendError."""
+        return next(self.ask_all(request))
+
+    def ask_all(self, request: p.AnyRequest) -> Iterator[p.AnyReply]:
+        """The replies to `request` up to Done, which comes last. Raises BackendError."""
+        deadline = time.monotonic() + self._timeout_s
+        try:
+            self._link.settimeout(self._timeout_s)
+            self._link.sendall(p.line_of(request))
+            while True:
+                reply = p.reply_of(self._line(deadline))
+                if isinstance(reply, p.Refused):
+                    raise BackendError(f"{self._where}: {reply.message}", hint=reply.hint)
+                yield reply
+                if not isinstance(reply, p.StatusReply):
+                    return
+                deadline = time.monotonic() + self._timeout_s
+        except TimeoutError as error:
+            raise BackendError(
+                f"{self._where}: no answer within {self._timeout_s:g} s; what it holds is unknown"
+            ) from error
+        except (OSError, ValueError) as error:
+            raise BackendError(
+                f"{self._where}: {_fact(error)}; what it holds is unknown"
+            ) from error
+
+    def add(self, handle: str, items: Sequence[ItemRecord]) -> None:
+        """Add all `items` to the transfer, in requests of bounded length."""
+        first = 0
+        for batch in _batches(items):
+            self.ask(p.Add(handle, first, batch))
+            first += len(batch)
+
+    def _line(self, deadline: float) -> bytes:
+        while b"\n" not in self._pending:
+            if len(self._pending) > p.LINE_MAX:
+                raise ValueError("its answer is too long")
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise TimeoutError
+            self._link.settimeout(left)
+            chunk = self._link.recv(1 << 16)
+            if not chunk:
+                raise ConnectionResetError("it closed the connection")
+            self._pending += chunk
+        line, _, self._pending = self._pending.partition(b"\n")
+        return line
+
+
+def _fact(error: OSError | ValueError) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
+
+
+def _batches(items: Sequence[ItemRecord]) -> Iterator[list[ItemRecord]]:
+    batch: list[ItemRecord] = []
+    size = 0
+    for item in items:
+        batch.append(item)
+        size += len(item.source) + len(item.target) + 150
+        if size >= _BATCH_BYTES or len(batch) == 5000:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+@contextmanager
+def session(
+    root: Path, timeout_s: float, *, owners: frozenset[int] | None = None
+) -> Iterator[Session]:
+    """A connection to the daemon of `root`.
+
+    Its user is this one or root, or one of `owners`: whoever made a directory that anyone
+    could have made is not believed.
+
+    Raises:
+        BackendError: nobody listens there, or somebody who is not to be believed.
+    """
+    where = f"copying daemon of {names.shown(os.fsencode(root))}"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as link:
+        # A blocking connect waits while the backlog is full; one with settimeout is refused.
+        link.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _timeval(timeout_s))
+        _connect(link, root, where)
+        trusted = owners or frozenset({0, os.geteuid()})
+        if peer_uid(link) not in trusted:
+            raise BackendError(f"{where}: belongs to uid {peer_uid(link)}, which is not believed")
+        yield Session(link, where, timeout_s)
+
+
+def _timeval(seconds: float) -> bytes:
+    return struct.pack("ll", int(seconds), int(seconds % 1 * 1_000_000) or 1)
+
+
+def _connect(link: socket.socket, root: Path, where: str) -> None:
+    try:
+        # Through the directory's descriptor: sun_path has room for 107 bytes only, unix(7).
+        root_fd = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            link.connect(b"/proc/self/fd/%d/%s" % (root_fd, SOCKET))
+        finally:
+            os.close(root_fd)
+    except OSError as error:
+        raise BackendError(
+            f"{where}: does not answer: {error.strerror or error}; what it holds is unknown",
+            hint="see whether it runs: `poststage emulator status`",
+        ) from error

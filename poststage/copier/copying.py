@@ -1,0 +1,104 @@
+"""Copying one file of a transfer: from its record to its outcome."""
+
+import os
+
+from poststage.copier import engine
+from poststage.copier.manners import Manners
+from poststage.copier.queue import Book
+from poststage.copier.records import ItemRecord, OutcomeRecord, ProgressRecord, outcome
+from poststage.copier.transfer import source_of, target_of
+from poststage.durable import fsops
+from poststage.errors import BackendError
+from poststage.model import TransferState
+
+
+class FileWatch:
+    """An `engine.Watch` that knows the transfer: it ends on cancel and stop, and paces."""
+
+    def __init__(self, book: Book, item: ItemRecord, position: int, manners: Manners) -> None:
+        self.book, self.item, self.position, self.manners = book, item, position, manners
+
+    def allow(self, offset: int, want: int) -> int:
+        """As `engine.Watch.allow`."""
+        self._go_on()
+        count, wait_s = self.manners.piece(self.item, self.position, offset, want)
+        if wait_s > 0:
+            with self.book.changed:
+                self.book.changed.wait_for(self.book.is_over, wait_s)
+        self._go_on()
+        self.book.live[self.item.index] = offset
+        return count
+
+    def proven(self, offset: int, ino: int) -> None:
+        """As `engine.Watch.proven`: journaled, durably."""
+        with self.book.changed:
+            self.book.put(ProgressRecord(self.item.index, offset, ino))
+            self.book.sync()
+
+    def final_size(self, size: int) -> int:
+        """As `engine.Watch.final_size`."""
+        del size
+        self._go_on()
+        return self.manners.final_size(self.item, self.position)
+
+    def _go_on(self) -> None:
+        if self.book.is_over():
+            raise engine.CopyStoppedError
+
+
+def copy_item(
+    book: Book, item: ItemRecord, position: int, manners: Manners, prove_bytes: int
+) -> OutcomeRecord | None:
+    """Copy `item`, place `position` of its transfer; None if it was stopped before its end."""
+    try:
+        copied = _copy(book, item, manners, prove_bytes, FileWatch(book, item, position, manners))
+    except (engine.CopyStoppedError, BackendError):
+        return None
+    except engine.CopyError as error:
+        return outcome(item, TransferState.FAILED, str(error))
+    return outcome(item, TransferState.FULLSUCCESS, mtime_ns=copied.mtime_ns)
+
+
+def _copy(
+    book: Book, item: ItemRecord, manners: Manners, prove_bytes: int, watch: FileWatch
+) -> engine.Copied:
+    source_fd = _open_source(manners, item, book.transfer.generation)
+    try:
+        dir_fd = _open_directory(target_of(item)[0])
+        try:
+            return engine.copy_file(_order(book, item, source_fd, dir_fd, prove_bytes), watch)
+        finally:
+            os.close(dir_fd)
+    finally:
+        os.close(source_fd)
+
+
+def _open_source(manners: Manners, item: ItemRecord, generation: int) -> int:
+    try:
+        return manners.open_source(source_of(item), generation)
+    except OSError as error:
+        raise engine.CopyError(f"the source cannot be opened: {error.strerror}") from error
+
+
+def _open_directory(directory: bytes) -> int:
+    try:
+        return fsops.open_dir(directory)
+    except OSError as error:
+        reason = f"the destination's directory cannot be opened: {error.strerror}"
+        raise engine.CopyError(reason) from error
+
+
+def _order(
+    book: Book, item: ItemRecord, source_fd: int, dir_fd: int, prove_bytes: int
+) -> engine.Order:
+    proven = book.transfer.progress.get(item.index)
+    return engine.Order(
+        source_fd=source_fd,
+        dir_fd=dir_fd,
+        temp=target_of(item)[1],
+        size=item.size,
+        mtime_ns=item.mtime_ns,
+        resume_at=0 if proven is None else proven.offset,
+        resume_ino=None if proven is None else proven.ino,
+        prove_bytes=prove_bytes,
+    )

@@ -1,0 +1,249 @@
+"""The only place that copies contents: one file, resumable, holes kept, in bounded pieces.
+
+copy_file_range(2) and ioctl FICLONE, see ioctl_ficlone(2); pread and pwrite where neither works.
+"""
+
+import errno
+import fcntl
+import os
+import stat
+from typing import Protocol
+
+from msgspec import Struct
+
+from poststage import names
+from poststage.durable import fsops
+
+PIECE = 8 << 20  # bytes; bounds how long a cancel or stop waits
+_FICLONE = 0x40049409
+# What file systems and kernels answer that cannot share or copy extents between two files.
+_NO_KERNEL_COPY = frozenset(
+    {errno.EXDEV, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOTTY, errno.EPERM}
+    | {errno.EBADF, errno.ETXTBSY, errno.EIO}  # seen from FUSE and old NFS; read and write decides
+)
+
+
+class CopyError(Exception):
+    """The file cannot be copied; the text says why. The temp file is left as it is."""
+
+
+class CopyStoppedError(Exception):
+    """Somebody asked for the end of the copy; what was proven stays proven."""
+
+
+class Watch(Protocol):
+    """Is asked before each piece: for limits, stops and faults."""
+
+    def allow(self, offset: int, want: int) -> int:
+        """How many of the `want` bytes at `offset` come next, at least 1; may wait or raise."""
+
+    def proven(self, offset: int, ino: int) -> None:
+        """The first `offset` bytes are durable in the temp file with this inode number."""
+
+    def final_size(self, size: int) -> int:
+        """The size that the temp file gets: `size`, unless a fault makes it shorter."""
+
+
+class Order(Struct, frozen=True):
+    """One copy: from the open source into the name `temp` in an open directory."""
+
+    source_fd: int
+    dir_fd: int
+    temp: bytes
+    size: int
+    mtime_ns: int
+    resume_at: int = 0
+    """Bytes that are proven to be in the temp file."""
+    resume_ino: int | None = None
+    """The inode number of the temp file in which they were proven."""
+    prove_bytes: int = 64 << 20
+    """How often what was copied is made durable on the way; 0 for only at the end."""
+
+
+class Copied(Struct, frozen=True):
+    """A temp file that is complete and durable under its name."""
+
+    mtime_ns: int
+    how: str
+    """clone, range or read: what moved its bytes."""
+
+
+def copy_file(order: Order, watch: Watch) -> Copied:
+    """Copy as `order` says; on return contents, size and name of the temp file are durable.
+
+    Mode: the source's permission bits less the umask. Neither owner nor times.
+
+    Raises:
+        CopyError: with the reason, also for any OSError on the way.
+        CopyStoppedError: from `watch`.
+    """
+    try:
+        _check_source(order)
+        temp_fd = fsops.open_temp(order.dir_fd, order.temp, mode=_mode(order.source_fd))
+        try:
+            return _copy_into(temp_fd, order, watch)
+        finally:
+            os.close(temp_fd)
+    except OSError as error:
+        raise CopyError(error.strerror or str(error)) from error
+
+
+def open_source(path: bytes, *, dir_fd: int | None = None) -> int:
+    """The source for reading; never follows a link at its last name, never hangs on a FIFO."""
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_NOFOLLOW | os.O_CLOEXEC
+    return os.open(path, flags, dir_fd=dir_fd)
+
+
+def source_change(source_fd: int, size: int, mtime_ns: int) -> str:
+    """What is different from the record at the open source; "" for nothing."""
+    info = os.fstat(source_fd)
+    if not stat.S_ISREG(info.st_mode):
+        return "the source is not a regular file"
+    if info.st_size != size:
+        return f"the source changed since it was recorded: {size} bytes then, {info.st_size} now"
+    if info.st_mtime_ns != mtime_ns:
+        return "the source changed since it was recorded: its mtime is another"
+    return ""
+
+
+def _check_source(order: Order) -> None:
+    change = source_change(order.source_fd, order.size, order.mtime_ns)
+    if change:
+        raise CopyError(change)
+
+
+def _mode(source_fd: int) -> int:
+    # Without setuid and setgid: until the finalizer gives the owner, the file is the daemon's.
+    return os.fstat(source_fd).st_mode & 0o777
+
+
+def _copy_into(temp_fd: int, order: Order, watch: Watch) -> Copied:
+    start = _starting_point(temp_fd, order)
+    os.ftruncate(temp_fd, start)
+    if start == 0 and _clone(temp_fd, order, watch):
+        how = "clone"
+    else:
+        how = _Pieces(temp_fd, order, watch).copy(start)
+    os.ftruncate(temp_fd, watch.final_size(order.size))
+    _check_source(order)
+    fsops.sync(temp_fd)
+    fsops.sync(order.dir_fd)
+    return Copied(_still_there(temp_fd, order).st_mtime_ns, how)
+
+
+def _starting_point(temp_fd: int, order: Order) -> int:
+    """The proven offset if this is the file in which it was proven, else 0."""
+    info = os.fstat(temp_fd)
+    shown = names.shown(order.temp)
+    if not stat.S_ISREG(info.st_mode) or info.st_nlink != 1:
+        raise CopyError(f"{shown}: something else has the temp file's name; it was left untouched")
+    if info.st_ino == order.resume_ino:
+        return order.resume_at if info.st_size >= order.resume_at else 0
+    if info.st_uid != os.geteuid() and info.st_size:
+        raise CopyError(f"{shown}: somebody else's file has this name; it was left untouched")
+    return 0
+
+
+def _still_there(temp_fd: int, order: Order) -> os.stat_result:
+    info, named = os.fstat(temp_fd), fsops.facts(order.dir_fd, order.temp)
+    if named is None or (named.st_dev, named.st_ino) != (info.st_dev, info.st_ino):
+        raise CopyError("the temp file was removed or replaced while it was written")
+    return info
+
+
+def _clone(temp_fd: int, order: Order, watch: Watch) -> bool:
+    """Share all extents in one step, if nobody wants them piece by piece."""
+    if order.size == 0 or watch.allow(0, order.size) < order.size:
+        return False
+    try:
+        fcntl.ioctl(temp_fd, _FICLONE, order.source_fd)
+    except OSError as error:
+        if error.errno not in _NO_KERNEL_COPY:
+            raise
+        return False
+    return True
+
+
+class _Pieces:
+    """Copies data, skips holes, proves now and then."""
+
+    def __init__(self, temp_fd: int, order: Order, watch: Watch) -> None:
+        self.temp_fd, self.order, self.watch = temp_fd, order, watch
+        self.how = "range"
+        self.unproven = 0
+        info = os.fstat(order.source_fd)
+        self.sparse = info.st_blocks * 512 < order.size and _settled(order.source_fd)
+
+    def copy(self, start: int) -> str:
+        """Copy everything from `start`; what moved the bytes."""
+        position = start
+        while position < self.order.size:
+            first, last = self._next_data(position)
+            while first < last:
+                first += self._piece(first, last - first)
+                self._prove(first)
+            position = last
+        return self.how
+
+    def _next_data(self, position: int) -> tuple[int, int]:
+        """Where data begins and ends from `position` on; an empty range at the end for none."""
+        size = self.order.size
+        if not self.sparse:
+            return position, size
+        try:
+            first = os.lseek(self.order.source_fd, position, os.SEEK_DATA)
+            last = os.lseek(self.order.source_fd, first, os.SEEK_HOLE)
+        except OSError as error:
+            if error.errno == errno.ENXIO:  # nothing but a hole
+                return size, size
+            if error.errno in _NO_KERNEL_COPY:
+                return position, size
+            raise
+        return min(first, size), min(last, size)
+
+    def _piece(self, offset: int, want: int) -> int:
+        count = self.watch.allow(offset, min(want, PIECE))
+        done = self._range(offset, count) if self.how == "range" else 0
+        if not done:
+            done = self._read_write(offset, count)
+        if not done:
+            raise CopyError("the source changed since it was recorded: it became shorter")
+        self.unproven += done
+        return done
+
+    def _range(self, offset: int, count: int) -> int:
+        source_fd = self.order.source_fd
+        try:
+            return os.copy_file_range(source_fd, self.temp_fd, count, offset, offset)
+        except OSError as error:
+            if error.errno not in _NO_KERNEL_COPY:
+                raise
+        self.how = "read"
+        return 0
+
+    def _read_write(self, offset: int, count: int) -> int:
+        data = os.pread(self.order.source_fd, count, offset)
+        view, position = memoryview(data), offset
+        while view:
+            written = os.pwrite(self.temp_fd, view, position)
+            view, position = view[written:], position + written
+        return len(data)
+
+    def _prove(self, offset: int) -> None:
+        if not self.order.prove_bytes or self.unproven < self.order.prove_bytes:
+            return
+        self.unproven = 0
+        if os.fstat(self.temp_fd).st_size < offset:
+            os.ftruncate(self.temp_fd, offset)
+        fsops.sync(self.temp_fd)
+        self.watch.proven(offset, os.fstat(self.temp_fd).st_ino)
+
+
+def _settled(source_fd: int) -> bool:
+    """Whether the file's holes can be believed: some file systems tell holes where
+    data is still to be allocated; fsync(2) settles it."""
+    try:
+        fsops.sync(source_fd)
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,138 @@
+"""The threads that copy, and the verbs on a transfer that concern them."""
+
+import logging
+import queue
+import threading
+import time
+from functools import partial
+
+from poststage.copier import ending
+from poststage.copier.copying import copy_item
+from poststage.copier.manners import Manners, sources_wrong
+from poststage.copier.queue import Book
+from poststage.copier.records import EventRecord, ItemRecord, OutcomeRecord, outcome
+from poststage.errors import BackendError
+from poststage.model import TransferState
+
+_log = logging.getLogger("poststage.copier")
+_Task = tuple[Book, ItemRecord, int]
+
+
+class Workers:
+    """Copies the files of started transfers; every end of a file or transfer is journaled.
+
+    Callers of all methods but `begin` and `stop` hold the book's `changed`.
+    """
+
+    def __init__(self, manners: Manners, *, threads: int, prove_bytes: int) -> None:
+        self._manners, self._prove_bytes = manners, prove_bytes
+        self._tasks: queue.SimpleQueue[_Task] = queue.SimpleQueue()
+        self._threads = [
+            threading.Thread(target=self._work, name=f"copy-{number}", daemon=True)
+            for number in range(threads)
+        ]
+
+    def begin(self) -> None:
+        """Let the threads run; they end with the process."""
+        for thread in self._threads:
+            thread.start()
+
+    def enqueue(self, book: Book) -> None:
+        """Copy what has not ended of a started transfer."""
+        transfer = book.transfer
+        for place, item in enumerate(transfer.items, start=1):
+            if item.index not in transfer.outcomes:
+                self._tasks.put((book, item, place))
+        ending.end_if_done(book)
+
+    def go_on(self, book: Book) -> None:
+        """Continue a transfer that a dead or stopped daemon left open.
+
+        Where sources are waited for and one is not as recorded, it is parked: STOPPED, with
+        the reason.
+        """
+        transfer = book.transfer
+        if transfer.cancelled:
+            ending.end_cancelled(book)
+            return
+        if self._manners.waits_for_sources:
+            book.parked = sources_wrong(self._manners, transfer.open_items(), transfer.generation)
+        if book.parked:
+            ending.journal_stop(book)
+            return
+        book.put(EventRecord("started", time.time_ns()))
+        book.sync()
+        self.enqueue(book)
+
+    def cancel(self, book: Book, *, timeout_s: float) -> None:
+        """End the transfer as cancelled; for good even if it was never started.
+
+        Waits until nobody writes; where that takes longer than `timeout_s`, the thread
+        that is last ends it.
+        """
+        if book.transfer.end is not None:
+            return
+        if not book.transfer.cancelled:
+            book.put(EventRecord("cancelled", time.time_ns()))
+            book.sync()
+        book.changed.notify_all()
+        if book.changed.wait_for(lambda: not book.running, timeout_s):
+            ending.end_cancelled(book)
+
+    def stop(self, books: list[Book], *, timeout_s: float) -> None:
+        """Stop copying at once; what has not ended is journaled as stopped.
+
+        A thread that hangs in the kernel for longer than `timeout_s` is left to the
+        process's exit; its transfer has no such record then.
+        """
+        for book in books:
+            book.stopping = True
+        deadline = time.monotonic() + timeout_s
+        for book in books:
+            with book.changed:
+                book.changed.notify_all()
+                left = max(deadline - time.monotonic(), 0.0)
+                if book.changed.wait_for(partial(_is_idle, book), left):
+                    _journal_stop(book)
+
+    def _work(self) -> None:
+        while True:
+            book, item, position = self._tasks.get()
+            with book.changed:
+                if book.is_over():
+                    continue
+                book.running += 1
+            record = self._copy(book, item, position)
+            with book.changed:
+                self._leave(book, item, record)
+                book.changed.notify_all()
+
+    def _copy(self, book: Book, item: ItemRecord, position: int) -> OutcomeRecord | None:
+        try:
+            return copy_item(book, item, position, self._manners, self._prove_bytes)
+        except Exception as error:  # noqa: BLE001 - the thread's edge: logged and answered for
+            _log.exception("transfer %s: file %d", book.transfer.handle, item.index)
+            return outcome(item, TransferState.FAILED, f"internal error: {error!r}")
+
+    def _leave(self, book: Book, item: ItemRecord, record: OutcomeRecord | None) -> None:
+        book.running -= 1
+        book.live.pop(item.index, None)
+        try:
+            if record is not None:
+                book.put(record)
+            if book.transfer.cancelled and not book.running:
+                ending.end_cancelled(book)
+            ending.end_if_done(book)
+        except BackendError as error:
+            _log.error("%s", error)
+
+
+def _is_idle(book: Book) -> bool:
+    return not book.running
+
+
+def _journal_stop(book: Book) -> None:
+    try:
+        ending.journal_stop(book)
+    except BackendError as error:
+        _log.error("%s", error)
