@@ -18,6 +18,7 @@ from poststage.statefile.records import (
 )
 
 STATE_FILE_MAX = 1 << 30  # bytes; about three million entries
+VERDICTS_PER_ENTRY = 16  # on average; runs of verdicts would else take quadratic time
 _QUOTED = 300  # characters of a parser's message, which may quote the file
 
 
@@ -31,6 +32,7 @@ class StateBuilder:
         self.recorded = self.started = self.cancelled = False
         self.handle: str | None = None
         self.whole_bytes = 0
+        self._counted = 0
 
     def take(self, record: Record) -> None:
         """Add `record`; ValueError if it cannot stand at this place."""
@@ -62,6 +64,8 @@ class StateBuilder:
         elif record.event == "handle":
             self.handle = codec.handle_of(record)
         elif record.event == "started":
+            if not self.recorded:
+                raise ValueError("started before it was recorded")
             self.started = True
         else:
             self.cancelled = True
@@ -69,6 +73,9 @@ class StateBuilder:
     def _verdict(self, record: VerdictRecord) -> None:
         if record.index + record.count > len(self.entries):
             raise ValueError("the verdict is of an entry that is not there")
+        self._counted += record.count
+        if self._counted > VERDICTS_PER_ENTRY * len(self.entries):
+            raise ValueError(f"more than {VERDICTS_PER_ENTRY} verdicts for each entry")
         ended = codec.ended_of(record)
         self.ended.update(dict.fromkeys(range(record.index, record.index + record.count), ended))
 

@@ -22,7 +22,7 @@ def value_of(state: State) -> dict[str, Any]:
             entry_value(entry, state.ended.get(index)) for index, entry in enumerate(state.entries)
         ],
         "recorded": state.recorded,
-        "handle": state.handle,
+        "handle": None if state.handle is None else _text(state.handle),
         "started": state.started,
         "cancelled": state.cancelled,
         "torn": state.torn,
