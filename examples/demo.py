@@ -59,7 +59,7 @@ class Story:
         self.run("poststage emulator start --root emulator --burst-buffer burst-buffer")
         self.run(
             f"poststage emulator fault --root emulator --limit 24 "
-            f"--fail '{BROKEN}' --stop-after 100000"
+            f"--fail '{BROKEN}' --after 100000"
         )
 
     def job(self) -> None:
