@@ -44,7 +44,7 @@ def open_agent(
         )
     part, parts = (0, 1) if comm is None else (comm.Get_rank(), comm.Get_size())
     if comm is not None:
-        ranks.require_real_world(parts, os.environ)
+        ranks.require_real_comm(comm, os.environ)
     settings = config.load(None if site is None else Path(site))
     loaded = backends.load(backend or settings.backend, settings)
     path = Path(os.path.abspath(where))

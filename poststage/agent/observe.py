@@ -1,7 +1,7 @@
 """What an item is and what stands at its destination, at this moment: `Item` → `Observed`.
 
 Reads only. The source's attributes are taken before its content is read, so that a
-checksum does not show in the recorded atime.
+checksum does not show in the recorded atime; where the owner reads, not in the source's.
 """
 
 import os
@@ -55,16 +55,17 @@ def observe_all(items: Iterable[Item], *, checksum: bool) -> Iterator[Observed]:
 
     That is where the destinations lie on one file system, the first name's being the file.
     """
-    first: dict[tuple[int, int, int], bytes] = {}
+    first: dict[tuple[int, int, int], Observed] = {}
     devices: dict[bytes, int] = {}
     for item in items:
         if item.inode is None:
             yield observe(item, checksum=checksum)
             continue
         key = (*item.inode, _device(os.path.dirname(item.destination), devices))
-        file = first.setdefault(key, item.destination)
-        if file == item.destination:
-            yield observe(item, checksum=checksum)
+        file = first.get(key)
+        if file is None:
+            first[key] = observe(item, checksum=checksum)
+            yield first[key]
         else:
             yield _link(item, file)
 
@@ -85,7 +86,8 @@ def _observed(item: Item, prior: Identity | None, *, checksum: bool) -> Observed
     return Observed(item.kind, source, destination, _meta(source, info), prior)
 
 
-def _link(item: Item, file: bytes) -> Observed:
+def _link(item: Item, file: Observed) -> Observed:
+    """`item` as a further name of `file`, with what was recorded of it before it was read."""
     prior = _prior(item)
     try:
         info = os.lstat(item.source)
@@ -93,12 +95,13 @@ def _link(item: Item, file: bytes) -> Observed:
         raise _not_handed_over(item.source, f"cannot be read: {error.strerror}") from error
     if (info.st_dev, info.st_ino) != item.inode:
         raise _not_handed_over(item.source, "is another file than a moment ago")
-    meta = _meta(item.source, info)
-    return Observed(Kind.LINK, item.source, item.destination, meta, prior, link_of=file)
+    return Observed(
+        Kind.LINK, item.source, item.destination, file.meta, prior, link_of=file.destination
+    )
 
 
 def _read_file(source: bytes, *, checksum: bool) -> tuple[Meta, str | None]:
-    fd = os.open(source, _OPEN)
+    fd = _open(source)
     try:
         info = os.fstat(fd)
         if not stat.S_ISREG(info.st_mode):
@@ -106,6 +109,13 @@ def _read_file(source: bytes, *, checksum: bool) -> tuple[Meta, str | None]:
         return _meta(source, info), _digest(fd) if checksum else None
     finally:
         os.close(fd)
+
+
+def _open(source: bytes) -> int:
+    try:
+        return os.open(source, _OPEN | os.O_NOATIME)
+    except PermissionError:  # O_NOATIME is the owner's; so may be the file
+        return os.open(source, _OPEN)
 
 
 def _digest(fd: int) -> str:

@@ -70,6 +70,16 @@ def announced_size(env: Mapping[str, str]) -> tuple[str, int]:
     return "", 1
 
 
+def require_real_comm(comm: Communicator, env: Mapping[str, str]) -> None:
+    """`require_real_world` for a communicator of the application: COMM_SELF is fine.
+
+    Raises:
+        UsageError: the launcher started several processes, and MPI's world is of one.
+    """
+    if comm.Get_size() == 1 and announced_size(env)[1] > 1:
+        require_real_world(_load_mpi().COMM_WORLD.size, env)
+
+
 def require_real_world(size: int, env: Mapping[str, str]) -> None:
     """Refuse a job in which MPI takes every process for the only one.
 

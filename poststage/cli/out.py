@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 from msgspec import structs
 
+from poststage import config
 from poststage.agent import handover, ranks, sources
 from poststage.agent.agent import STATE_DIR, open_agent
 from poststage.agent.items import Item
@@ -44,7 +45,9 @@ _PATH = click.Path(path_type=bytes)
     show_default=True,
     help="One state file a rank, a node, or for the whole job.",
 )
-@click.option("--wait", is_flag=True, help="Wait until the backend has ended the transfers.")
+@click.option(
+    "--wait", is_flag=True, help="Wait until the transfers have ended, at most finalize.deadline_s."
+)
 @click.option("--checksum", is_flag=True, help="Record each file's checksum (reads it once).")
 @click.option("--shared", is_flag=True, help="All nodes see the same SRC: share it out job-wide.")
 @click.option(
@@ -95,13 +98,14 @@ def out(
                 listing = _listing(source, destination, list_file, null=null)
                 _require_one_reader(here, list_file, shared=shared)
                 agent = open_agent(state_dir, None, site, backend)
+                limit_s = config.load(site).deadline_s
             request = handover.Request(
                 here.from_first(dataset or _new_name()), handover.Scope(scope), shared, checksum
             )
             with agent:
                 summary, transfer = handover.hand_over(here, agent, request, listing)
                 if wait:
-                    summary = handover.waited(here, summary, transfer, None)
+                    summary = handover.waited(here, summary, transfer, limit_s)
         if here.rank == 0:
             _report(summary, agent.state_dir, agent.backend, as_json=as_json)
         raise SystemExit(int(_exit_code(summary)))
