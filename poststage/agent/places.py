@@ -1,5 +1,6 @@
 """The directories that must be there first: STATEDIR's own, and the destinations'."""
 
+import errno
 import os
 import stat
 from collections.abc import Iterable
@@ -24,7 +25,11 @@ def make_path(path: bytes, *, mode: int = 0o777) -> list[bytes]:
     except FileNotFoundError:
         above = make_path(os.path.dirname(path))
         return above + make_path(path, mode=mode)
-    return [os.path.dirname(path)] if made else []
+    if made:
+        return [os.path.dirname(path)]
+    if not stat.S_ISDIR(os.stat(path).st_mode):
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
+    return []
 
 
 def make_destinations(recorded: Iterable[bytes], parents: Iterable[bytes]) -> list[bytes]:

@@ -1,0 +1,156 @@
+"""A state file while its agent writes it: one owner, no half truths, gone if discarded."""
+
+import os
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from poststage.agent.recording import Recording
+from poststage.durable import lock
+from poststage.errors import PoststageError, RunAgainError, UsageError
+from poststage.model import Entry, Head, Kind, Meta
+from tests.agent.conftest import state_of, state_path
+
+HEAD = Head("0123456789abcdef", "set/a", 2, 4, "stub", 1)
+ENTRY = Entry(Kind.FILE, b"/s", b"/d", b".t", Meta(1, 0, 0, 0o644, 0, 0))
+
+
+@pytest.fixture
+def path(state_dir: Path) -> Path:
+    """Where the recording's file is to be."""
+    return state_path(state_dir, HEAD.dataset, HEAD.part)
+
+
+def is_locked(path: Path) -> bool:
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        return not lock.try_lock(fd)
+    finally:
+        os.close(fd)
+
+
+def test_the_file_is_at_its_place_and_says_whose_it_is(state_dir: Path, path: Path) -> None:
+    recording = Recording(state_dir, HEAD)
+    assert os.fsdecode(recording.path) == str(path) == f"{state_dir}/set%2Fa/2.state"
+    assert state_of(path).head == HEAD
+    assert not state_of(path).recorded
+    recording.release()
+
+
+def test_it_is_locked_until_it_is_released(state_dir: Path, path: Path) -> None:
+    recording = Recording(state_dir, HEAD)
+    assert is_locked(path)
+    recording.add(ENTRY)
+    recording.commit("handle")
+    assert is_locked(path)
+    recording.started(None)
+    recording.release()
+    assert not is_locked(path)
+
+
+def test_it_holds_what_was_recorded(state_dir: Path, path: Path) -> None:
+    recording = Recording(state_dir, HEAD)
+    assert recording.add(ENTRY) == 0
+    recording.commit("handle")
+    state = state_of(path)
+    assert (state.entries, state.recorded, state.handle, state.started) == (
+        (ENTRY,),
+        True,
+        "handle",
+        False,
+    )
+    recording.started("later")
+    recording.release()
+    assert (state_of(path).started, state_of(path).handle) == (True, "later")
+
+
+def test_a_part_is_recorded_once(state_dir: Path, path: Path) -> None:
+    Recording(state_dir, HEAD).release()
+    before = path.read_bytes()
+    with pytest.raises(UsageError, match=r"set%2Fa/2\.state: exists already; nothing was started"):
+        Recording(state_dir, HEAD)
+    assert path.read_bytes() == before
+
+
+def test_a_part_that_is_over_can_be_recorded_again(state_dir: Path, path: Path) -> None:
+    Recording(state_dir, HEAD).release()
+    path.rename(path.with_suffix(".done"))
+    Recording(state_dir, HEAD).release()
+    assert path.exists()
+
+
+def test_a_symlink_planted_at_its_name_is_not_followed(state_dir: Path, path: Path) -> None:
+    path.parent.mkdir(parents=True)
+    path.symlink_to(state_dir / "elsewhere")
+    with pytest.raises(UsageError, match="exists already"):
+        Recording(state_dir, HEAD)
+    assert not (state_dir / "elsewhere").exists()
+
+
+def test_a_file_that_was_taken_away_is_noticed(state_dir: Path, path: Path) -> None:
+    recording = Recording(state_dir, HEAD)
+    recording.require_ours()
+    path.rename(path.with_suffix(".done"))
+    with pytest.raises(RunAgainError, match="was taken away meanwhile; nothing was started"):
+        recording.require_ours()
+    recording.release()
+
+
+def test_discarding_removes_the_file(state_dir: Path, path: Path) -> None:
+    Recording(state_dir, HEAD).discard()
+    assert not path.exists()
+
+
+def test_discarding_removes_no_file_of_another(state_dir: Path, path: Path) -> None:
+    recording = Recording(state_dir, HEAD)
+    path.unlink()
+    path.write_text("another's")
+    recording.discard()
+    assert path.read_text() == "another's"
+
+
+@contextmanager
+def file_size_limit(size_bytes: int) -> Iterator[None]:
+    """Writes beyond the limit fail with EFBIG (Python ignores SIGXFSZ)."""
+    old = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, old[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, old)
+
+
+def test_after_a_failed_write_it_knows_that_it_is_broken(state_dir: Path, path: Path) -> None:
+    recording = Recording(state_dir, HEAD)
+    for _ in range(100):
+        recording.add(ENTRY)
+    with file_size_limit(1000), pytest.raises(PoststageError, match="File too large"):
+        recording.commit(None)
+    assert recording.broken
+    assert not state_of(path).recorded
+    recording.discard()
+    assert not path.exists()
+
+
+def test_a_full_disk_after_the_start_is_no_error(state_dir: Path, path: Path) -> None:
+    recording = Recording(state_dir, HEAD)
+    recording.commit("handle")
+    with file_size_limit(path.stat().st_size + 10):
+        recording.started(None)
+    recording.release()
+    state = state_of(path)
+    assert (state.recorded, state.handle, state.started, state.torn) == (
+        True,
+        "handle",
+        False,
+        True,
+    )
+
+
+def test_a_state_directory_that_cannot_be_made_is_explained(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match=r"Not a directory; nothing was started"):
+        Recording(tmp_path / "file" / "state", HEAD)
