@@ -16,9 +16,8 @@ from poststage.durable.lock import held, try_lock
 from poststage.errors import ExitCode, worst
 from poststage.finalize.scan import Group
 from poststage.names import shown, split
-from poststage.statefile.layout import report_name
+from poststage.statefile.layout import LOCK_NAME, report_name
 
-_LOCK = ".finalize.lock"
 _TIMEOUT_S = 10.0
 _LISTED = 20  # lines of what is kept
 
@@ -61,7 +60,11 @@ def forget(state_dir: Path, dataset: str | None, *, failed: bool, dry_run: bool)
         if dry_run:
             decisions = list(_decisions(state_dir, fd, dataset, failed=failed))
         else:
-            with held(state_dir / _LOCK, timeout_s=_TIMEOUT_S, what=shown(os.fsencode(state_dir))):
+            with held(
+                state_dir / os.fsdecode(LOCK_NAME),
+                timeout_s=_TIMEOUT_S,
+                what=shown(os.fsencode(state_dir)),
+            ):
                 decisions = []
                 for decision in _decisions(state_dir, fd, dataset, failed=failed):
                     decisions.append(decision if decision.kept else _remove(fd, decision))

@@ -12,8 +12,10 @@ LOCK_NAME = b".finalize.lock"
 def dataset_dir_name(dataset: str) -> bytes:
     """The directory of `dataset`: its written form, `/` and a leading `.` escaped as well.
 
+    Different datasets have different directories; none is hidden or leads elsewhere.
+
     Raises:
-        UsageError: it is empty, or too long for a file name with the report's suffix.
+        UsageError: it is empty, too long with the report's suffix, or could be a report's name.
     """
     text = to_text(dataset.encode("utf-8", "surrogateescape")).replace("/", "%2F")
     name = ("%2E" + text[1:] if text.startswith(".") else text).encode("ascii")
@@ -22,6 +24,12 @@ def dataset_dir_name(dataset: str) -> bytes:
             f"dataset {shown(dataset[:80])!r}: a name of {len(name)} bytes as a directory; "
             f"nothing was recorded",
             hint=f"use 1 to {NAME_MAX - len(REPORT_SUFFIX)} bytes",
+        )
+    if name.endswith(REPORT_SUFFIX):
+        raise UsageError(
+            f"dataset {shown(dataset)}: is the name of another dataset's report; "
+            f"nothing was recorded",
+            hint=f"use a name that does not end in {REPORT_SUFFIX.decode()}",
         )
     return name
 
