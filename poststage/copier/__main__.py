@@ -14,6 +14,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--bytes-per-s", type=float, default=0.0)
     parser.add_argument("--prove-bytes", type=int, default=64 << 20)
+    parser.add_argument("--idle-s", type=float, default=0.0)
     options = parser.parse_args()
     become(
         Plan(
@@ -22,6 +23,7 @@ def main() -> None:
             make_manners=lambda _: Plain(options.bytes_per_s),
             threads=options.threads,
             prove_bytes=options.prove_bytes,
+            idle_s=options.idle_s,
         )
     )
 

@@ -14,7 +14,12 @@ from poststage.copier.records import ItemRecord
 from poststage.copier.server import SOCKET, peer_uid
 from poststage.errors import BackendError
 
+_UNKNOWN = "what it holds is unknown"
 _BATCH_BYTES = 512 << 10  # of items in one add request
+
+
+class BackendAwayError(BackendError):
+    """Nobody listens at the root, or the connection broke: a new daemon may answer."""
 
 
 class Session:
@@ -44,12 +49,12 @@ class Session:
                 deadline = time.monotonic() + self._timeout_s
         except TimeoutError as error:
             raise BackendError(
-                f"{self._where}: no answer within {self._timeout_s:g} s; what it holds is unknown"
+                f"{self._where}: no answer within {self._timeout_s:g} s; {_UNKNOWN}"
             ) from error
-        except (OSError, ValueError) as error:
-            raise BackendError(
-                f"{self._where}: {_fact(error)}; what it holds is unknown"
-            ) from error
+        except OSError as error:
+            raise BackendAwayError(f"{self._where}: {_fact(error)}; {_UNKNOWN}") from error
+        except ValueError as error:
+            raise BackendError(f"{self._where}: {error}; {_UNKNOWN}") from error
 
     def add(self, handle: str, items: Sequence[ItemRecord]) -> None:
         """Add all `items` to the transfer, in requests of bounded length."""
@@ -74,8 +79,8 @@ class Session:
         return line
 
 
-def _fact(error: OSError | ValueError) -> str:
-    return (error.strerror if isinstance(error, OSError) else None) or str(error)
+def _fact(error: OSError) -> str:
+    return error.strerror or str(error)
 
 
 def _batches(items: Sequence[ItemRecord]) -> Iterator[list[ItemRecord]]:
@@ -127,7 +132,7 @@ def _connect(link: socket.socket, root: Path, where: str) -> None:
         finally:
             os.close(root_fd)
     except OSError as error:
-        raise BackendError(
-            f"{where}: does not answer: {error.strerror or error}; what it holds is unknown",
+        raise BackendAwayError(
+            f"{where}: does not answer: {_fact(error)}; {_UNKNOWN}",
             hint="see whether it runs: `poststage emulator status`",
         ) from error

@@ -1,11 +1,18 @@
 """Copying one file of a transfer: from its record to its outcome."""
 
 import os
+import time
 
 from poststage.copier import engine
 from poststage.copier.manners import Manners
 from poststage.copier.queue import Book
-from poststage.copier.records import ItemRecord, OutcomeRecord, ProgressRecord, outcome
+from poststage.copier.records import (
+    EventRecord,
+    ItemRecord,
+    OutcomeRecord,
+    ProgressRecord,
+    outcome,
+)
 from poststage.copier.transfer import source_of, target_of
 from poststage.durable import fsops
 from poststage.errors import BackendError
@@ -33,6 +40,8 @@ class FileWatch:
         """As `engine.Watch.proven`: journaled, durably."""
         with self.book.changed:
             self.book.put(ProgressRecord(self.item.index, offset, ino))
+            if self.book.cancel_asked() and not self.book.transfer.cancelled:
+                self.book.put(EventRecord("cancelled", time.time_ns()))
             self.book.sync()
 
     def final_size(self, size: int) -> int:

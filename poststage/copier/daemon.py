@@ -8,6 +8,8 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -37,6 +39,8 @@ class Plan(Struct, frozen=True):
     """From the descriptor of the root."""
     threads: int = 2
     prove_bytes: int = 64 << 20
+    idle_s: float = 0
+    """Ends when it has had nothing to do for so long; 0 for never."""
 
 
 def spawn(module: str, arguments: Sequence[str]) -> int:
@@ -121,10 +125,18 @@ def run(plan: Plan, ready: Callable[[int], None]) -> None:
         _go_on(queue, workers)
         ready(root_fd)
         _log.info("%s: pid %d serves", plan.program, holder.pid)
-        serving.serve()
+        serving.serve(partial(_may_end, plan, root_fd, queue))
         workers.stop(list(queue.books.values()), timeout_s=STOP_TIMEOUT_S)
-        fsops.unlink(root_fd, server.SOCKET)
+        with suppress(FileNotFoundError):
+            fsops.unlink(root_fd, server.SOCKET)
         _log.info("%s: pid %d stops", plan.program, holder.pid)
+
+
+def _may_end(plan: Plan, root_fd: int, queue: Queue, silent_s: float) -> bool:
+    """Whether nobody can need the daemon: its root was removed, or it was idle for long."""
+    if os.fstat(root_fd).st_nlink == 0:
+        return True
+    return 0 < plan.idle_s <= silent_s and queue.is_idle()
 
 
 def _go_on(queue: Queue, workers: Workers) -> None:
@@ -146,9 +158,8 @@ def _ready(root_fd: int) -> None:
 
 
 def _say(**answer: object) -> None:
-    line = json.dumps(answer).encode("ascii") + b"\n"
-    while line:
-        line = line[os.write(1, line) :]
+    sys.stdout.write(json.dumps(answer) + "\n")
+    sys.stdout.flush()
 
 
 def _fd_limit() -> int:

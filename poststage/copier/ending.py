@@ -8,7 +8,7 @@ from itertools import groupby
 
 from poststage.copier.queue import Book
 from poststage.copier.records import EndRecord, EventRecord, ItemRecord, outcome
-from poststage.copier.transfer import target_of
+from poststage.copier.transfer import Transfer, target_of
 from poststage.durable import fsops
 from poststage.model import TransferState
 
@@ -35,8 +35,9 @@ def end_cancelled(book: Book) -> None:
     if transfer.end is not None:
         return
     if transfer.started:
-        for dir_fd, item, temp in _temps(transfer.items):
-            if _is_to_cancel(book, item, dir_fd, temp):
+        cancelled = set(to_cancel(transfer))
+        for item in transfer.items:
+            if item.index in cancelled:
                 book.put(outcome(item, TransferState.CANCELED, "the transfer was cancelled"))
         book.sync()
         taken = {key for key, ended in transfer.outcomes.items() if ended.state == "FULLSUCCESS"}
@@ -45,6 +46,15 @@ def end_cancelled(book: Book) -> None:
                 with suppress(OSError):
                     fsops.unlink(dir_fd, temp)
     _end(book, TransferState.CANCELED)
+
+
+def to_cancel(transfer: Transfer) -> list[int]:
+    """The files that a cancel ends: what is open, and what is copied and still there."""
+    return [
+        item.index
+        for dir_fd, item, temp in _temps(transfer.items)
+        if _is_to_cancel(transfer, item, dir_fd, temp)
+    ]
 
 
 def journal_stop(book: Book) -> None:
@@ -61,8 +71,8 @@ def _end(book: Book, state: TransferState) -> None:
     book.release()
 
 
-def _is_to_cancel(book: Book, item: ItemRecord, dir_fd: int, temp: bytes) -> bool:
-    ended = book.transfer.outcomes.get(item.index)
+def _is_to_cancel(transfer: Transfer, item: ItemRecord, dir_fd: int, temp: bytes) -> bool:
+    ended = transfer.outcomes.get(item.index)
     if ended is None:
         return True
     return ended.state == "FULLSUCCESS" and _is_ours(dir_fd, temp)

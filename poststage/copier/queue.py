@@ -10,8 +10,10 @@ from poststage.copier.records import TAG_PATTERN, VERSION, Record, TransferRecor
 from poststage.copier.transfer import Transfer, replay
 from poststage.durable import atomic, fsops, journal
 from poststage.errors import BackendError
+from poststage.model import TransferState
 
 SUFFIX = ".journal"
+CANCEL_SUFFIX = ".cancel"
 _FLAGS = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
@@ -37,6 +39,10 @@ class Book:
     def is_over(self) -> bool:
         """Whether nothing of it is to be written any more."""
         return self.stopping or self.transfer.cancelled or bool(self.trouble)
+
+    def cancel_asked(self) -> bool:
+        """Whether somebody who cannot reach the daemon has asked for a cancel, on disk."""
+        return is_cancel_asked(self._dir_fd, self.transfer.handle)
 
     def put(self, *records: Record) -> None:
         """Append `records`, which the transfer accepts, and take them; durable after `sync`.
@@ -144,6 +150,12 @@ class Queue:
         with self.lock:
             return sorted({*self.books, *self.damaged})
 
+    def is_idle(self) -> bool:
+        """Whether no transfer is being copied."""
+        with self.lock:
+            books = list(self.books.values())
+        return not any(book.transfer.state is TransferState.INPROGRESS for book in books)
+
     def tag_of(self, handle: str) -> str | None:
         """The tag of a handle that this queue has made or may still make; None for another's."""
         tag = handle.removeprefix(self.root_id + "-")
@@ -173,3 +185,20 @@ def read(dir_fd: int, handle: str) -> tuple[Transfer, int]:
         return replay(fd)
     finally:
         os.close(fd)
+
+
+def is_cancel_asked(dir_fd: int, handle: str) -> bool:
+    """Whether `ask_cancel` was called for `handle`."""
+    return fsops.facts(dir_fd, (handle + CANCEL_SUFFIX).encode("ascii")) is not None
+
+
+def ask_cancel(dir_fd: int, handle: str) -> None:
+    """Leave word for whoever copies `handle`, now or later: it is cancelled; durable.
+
+    A daemon looks for it after it has journaled that it starts, so one who leaves word
+    first and then reads the journal sees the start, or is seen.
+    """
+    name = (handle + CANCEL_SUFFIX).encode("ascii")
+    with suppress(FileExistsError):
+        os.close(fsops.create(dir_fd, name, mode=0o600))
+    fsops.sync(dir_fd)

@@ -21,6 +21,7 @@ LOG = b"log"
 QUEUE = b"queue"
 _HOLDER = b"daemon.json"
 _ID = b"id"
+_PATIENCE_S = 0.5  # somebody who only looks whether the root is free holds its lock for an instant
 
 
 class Holder(Struct, frozen=True):
@@ -71,7 +72,7 @@ def locked(root: Path, root_fd: int) -> Iterator[None]:
     """Hold the root's lock while the block runs; RunAgainError says who has it."""
     with ExitStack() as stack:
         try:
-            stack.enter_context(lock.held(root / LOCK, timeout_s=0, what="root"))
+            stack.enter_context(lock.held(root / LOCK, timeout_s=_PATIENCE_S, what="root"))
         except RunAgainError as error:
             who = holder(root_fd)
             raise RunAgainError(

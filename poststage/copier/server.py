@@ -10,6 +10,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 from poststage.copier import protocol as p
 from poststage.copier.service import Service
@@ -18,6 +19,7 @@ from poststage.errors import PoststageError
 
 SOCKET = b"socket"
 CLIENTS_MAX = 64  # further ones wait in the kernel's backlog
+_LOOK_S = 2.0  # how often a daemon asks itself whether it is still needed
 IDLE_S = 30.0  # a client that is silent for longer, or reads nothing, is let go
 _EXEMPT = frozenset({"control", "stop"})  # a hanging vendor can still be told to stop hanging
 _log = logging.getLogger("poststage.copier")
@@ -43,25 +45,30 @@ class Server:
 
     def __init__(self, listener: socket.socket, service: Service, delay_s: Callable[[str], float]):
         self._listener, self._service, self._delay_s = listener, service, delay_s
-        self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._awake, self._waker = socket.socketpair()
+        self._waker.settimeout(0)
         self._free = threading.Semaphore(CLIENTS_MAX)
         self._stopped = threading.Event()
 
     def stop(self) -> None:
         """Make `serve` return; fit for a signal handler."""
         self._stopped.set()
-        os.write(self._wake_write, b"x")
+        with suppress(BlockingIOError):
+            self._waker.send(b"x")
 
-    def serve(self) -> None:
-        """Serve until `stop`."""
+    def serve(self, may_end: Callable[[float], bool]) -> None:
+        """Serve until `stop`, or `may_end` says so of the seconds since somebody came."""
+        came = time.monotonic()
         with selectors.DefaultSelector() as selector:
             selector.register(self._listener, selectors.EVENT_READ)
-            selector.register(self._wake_read, selectors.EVENT_READ)
+            selector.register(self._awake, selectors.EVENT_READ)
             while not self._stopped.is_set():
-                ready = {key.fileobj for key, _ in selector.select()}
+                ready = {key.fileobj for key, _ in selector.select(_LOOK_S)}
                 if self._listener in ready:
+                    came = time.monotonic()
                     self._accept()
-        self._listener.close()
+                elif may_end(time.monotonic() - came):
+                    return
 
     def _accept(self) -> None:
         if not self._free.acquire(timeout=0.2):

@@ -4,6 +4,7 @@ import logging
 import queue
 import threading
 import time
+from contextlib import suppress
 from functools import partial
 
 from poststage.copier import ending
@@ -40,6 +41,9 @@ class Workers:
     def enqueue(self, book: Book) -> None:
         """Copy what has not ended of a started transfer."""
         transfer = book.transfer
+        if book.cancel_asked():
+            self.cancel(book, timeout_s=0)
+            return
         for place, item in enumerate(transfer.items, start=1):
             if item.index not in transfer.outcomes:
                 self._tasks.put((book, item, place))
@@ -99,13 +103,19 @@ class Workers:
         while True:
             book, item, position = self._tasks.get()
             with book.changed:
-                if book.is_over():
+                if self._is_over(book):
                     continue
                 book.running += 1
             record = self._copy(book, item, position)
             with book.changed:
                 self._leave(book, item, record)
                 book.changed.notify_all()
+
+    def _is_over(self, book: Book) -> bool:
+        if not book.is_over() and book.cancel_asked():
+            with suppress(BackendError):  # `trouble` keeps it
+                self.cancel(book, timeout_s=0)
+        return book.is_over()
 
     def _copy(self, book: Book, item: ItemRecord, position: int) -> OutcomeRecord | None:
         try:

@@ -178,7 +178,7 @@ def replace(dir_fd: int, temp: bytes, destination: bytes) -> None:
     os.rename(temp, destination, src_dir_fd=dir_fd, dst_dir_fd=dir_fd)
 
 
-def move(dir_fd: int, name: bytes, to_dir_fd: int, new: bytes) -> None:
+def move_into(dir_fd: int, name: bytes, to_dir_fd: int, new: bytes) -> None:
     """Move `name` into another directory of the filesystem; FileExistsError if `new` is taken.
 
     Falls back to rename(2) where the filesystem lacks RENAME_NOREPLACE; there only an

@@ -69,7 +69,7 @@ class HeldBuffer:
             number = self._detached()
             self._reopen(number)
             try:
-                self._move(number)
+                self._take_away(number)
             except OSError as error:
                 raise BackendError(
                     f"burst buffer {names.shown(self._path)}: cannot be moved into the root: "
@@ -78,14 +78,14 @@ class HeldBuffer:
                 ) from error
         return self._path
 
-    def _move(self, number: int) -> None:
+    def _take_away(self, number: int) -> None:
         assert self._path is not None
         directory, name = names.split(self._path)
         parent_fd = fsops.open_dir(directory)
         try:
             held_fd = self._held_fd()
             try:
-                fsops.move(parent_fd, name, held_fd, b"%d" % number)
+                fsops.move_into(parent_fd, name, held_fd, b"%d" % number)
                 fsops.sync(held_fd)
                 fsops.sync(parent_fd)
             finally:
