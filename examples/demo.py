@@ -45,42 +45,41 @@ class Story:
         self.burst_buffer()
         self.job()
         self.job_is_gone()
-        first = self.finalize("It waits for what still runs, then gives every file its name.")
+        first = self.finalize("finalize waits for what still runs, then gives files their names")
         before = snapshot(self.top)
-        again = self.finalize("A second run finds nothing to do:")
+        again = self.finalize("A second run finds nothing left to do")
         same = snapshot(self.top) == before
-        say(f"   The two runs left {'the very same tree' if same else 'DIFFERENT TREES'}.")
+        say(f"   The second run changed {'nothing at all' if same else 'SOMETHING'}.")
         self.fault_is_cleared()
         self.look_around()
         return 0 if (first, again, same) == (3, 3, True) else 1
 
     def burst_buffer(self) -> None:
-        head("A burst buffer: the emulator, a daemon of its own, 24 MB/s, with one fault waiting")
+        head("A burst buffer: the emulator, a daemon of its own, slow, one fault waiting")
         self.run("poststage emulator start --root emulator --burst-buffer burst-buffer")
         self.run(
-            f"poststage emulator fault --root emulator --limit 24 "
-            f"--fail '{BROKEN}' --after 100000"
+            f"poststage emulator fault --root emulator --limit 24 --fail '{BROKEN}' --after 100000"
         )
 
     def job(self) -> None:
-        head("The job: four ranks write two time steps and hand them over; rank 3 is killed")
+        head("The job: four ranks write and hand over three time steps; rank 3 is killed")
         mpirun = f"mpirun -n {RANKS}"
         self.run(f"{mpirun} python {HERE / 'app.py'} burst-buffer lustre --kill-rank 3")
         say("   The job script goes on, with the logs, by command:")
         self.run(f"{mpirun} poststage out --dataset logs burst-buffer/logs lustre/logs")
 
     def job_is_gone(self) -> None:
-        head("The allocation ends: from now on the emulator alone can reach the burst buffer")
+        head("The allocation ends: only the emulator can still reach the burst buffer")
         self.run("poststage emulator detach --root emulator")
         self.run("ls burst-buffer")
         self.run("poststage status")
 
     def finalize(self, words: str) -> int:
-        head(f"finalize, as the scheduler's post-stage script runs it. {words}")
+        head(words)
         return self.run("finalize --dir state")
 
     def fault_is_cleared(self) -> None:
-        head("The fault is cleared. But the source of the failed file went with the job:")
+        head("The fault is cleared, but the source of the failed file went with the job")
         self.run("poststage emulator fault --root emulator --clear")
         self.run("finalize --dir state")
 
@@ -97,8 +96,10 @@ class Story:
     def run(self, command: str, *, quiet: bool = False) -> int:
         if not quiet:
             say(f"\n$ {command.replace(str(HERE) + '/', '')}", flush=True)
-        words = shlex.split(command)
-        done = subprocess.run(words, cwd=self.top, env=self.env, check=False, capture_output=quiet)
+        words, out = shlex.split(command), subprocess.DEVNULL if quiet else sys.stdout
+        done = subprocess.run(
+            words, cwd=self.top, env=self.env, check=False, stdout=out, stderr=out
+        )
         if done.returncode and not quiet:
             say(f"[exit status {told(done.returncode)}]")
         return done.returncode
