@@ -43,9 +43,7 @@ def main() -> None:
     slowest = comm.reduce(handed_over, op=MPI.MAX)
     if rank == 0:
         held_up_ms = slowest / args.steps * 1000
-        print(
-            f"{args.steps} time steps written; handing one over took {held_up_ms:.0f} ms of a rank's time"
-        )
+        print(f"{args.steps} time steps written; handing one over took {held_up_ms:.0f} ms")
         sys.stdout.flush()
     comm.Barrier()
     if rank == args.kill_rank:

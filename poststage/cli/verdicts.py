@@ -1,6 +1,7 @@
 """The finalizer's report for people: a table of datasets, then every file that needs one."""
 
 import sys
+import textwrap
 from collections.abc import Iterable
 
 from poststage.cli import render
@@ -10,6 +11,8 @@ from poststage.finalize.report import DatasetReport, Problem, Report
 from poststage.names import from_text, shown
 
 _LISTED = 20
+_WIDTH = 80
+_INDENT = "  "
 _ROWS = 50
 
 _ADVICE = {
@@ -63,14 +66,22 @@ def _problems(one: DatasetReport) -> None:
     say(f"\n{shown(one.dataset)}:")
     for problem in one.problems[:_LISTED]:
         say(f"  {problem.verdict:9s} {_what(problem)}")
-        say(f"            {shown(problem.reason)}")
+        say(f"            {problem.reason}")
         if problem.source_gone:
             source = shown(from_text(problem.source))
-            say(f"            its source cannot be seen from here: {source}")
+            say("            its source is gone, or cannot be seen from here:")
+            say(f"            {source}")
     if one.problems_in_all > _LISTED:
         say(f"  … and {one.problems_in_all - _LISTED} more; the dataset's report lists them")
     for verdict in _verdicts(one.problems):
-        say(f"  {verdict}: {_ADVICE[verdict]}")
+        say(
+            textwrap.fill(
+                f"{verdict}: {_ADVICE[verdict]}",
+                _WIDTH,
+                initial_indent=_INDENT,
+                subsequent_indent=_INDENT,
+            )
+        )
 
 
 def _what(problem: Problem) -> str:

@@ -29,7 +29,7 @@ def read(state_dir: Path, directory: bytes) -> DatasetReport | None:
         if not fsops.is_regular(os.fstat(fd)):
             return None
         document = msgspec.json.decode(os.pread(fd, _MAX, 0))
-        return msgspec.convert(document["report"], DatasetReport)
+        return _still(msgspec.convert(document["report"], DatasetReport))
     except (OSError, ValueError, KeyError, TypeError, RecursionError, msgspec.ValidationError):
         return None
     finally:

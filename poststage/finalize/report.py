@@ -35,7 +35,7 @@ class DatasetReport(Struct, frozen=True):
     missing_parts: tuple[int, ...] = ()
     """The first of them."""
     files: dict[str, int] = {}
-    """Verdict → number of entries."""
+    """Verdict → number of files and links, and of directories that are not as they should be."""
     published_bytes: int = 0
     changed: int = 0
     """Entries that this run changed something for."""

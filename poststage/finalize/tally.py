@@ -10,7 +10,7 @@ from poststage.errors import ExitCode
 from poststage.finalize.outcome import Outcome
 from poststage.finalize.report import MISSING_MAX, PROBLEMS_MAX, DatasetReport, Problem
 from poststage.finalize.work import Job
-from poststage.model import Entry, State, Verdict
+from poststage.model import Entry, Kind, State, Verdict
 
 
 class Tally:
@@ -53,21 +53,24 @@ class Tally:
     def add_done(self, state: State) -> None:
         """Count a state file that an earlier run has set aside: all of it is published."""
         self._add_head(state)
-        self._files[Verdict.PUBLISHED.value] += len(state.entries)
+        named = sum(entry.kind is not Kind.DIRECTORY for entry in state.entries)
+        self._files[Verdict.PUBLISHED.value] += named
         self._bytes += sum(entry.meta.size for entry in state.entries)
 
     def add_problem(
         self, verdict: Verdict, reason: str, *, part: int = -1, state_file: bytes = b""
     ) -> None:
         """Note something about a whole state file."""
-        self._note(Problem(part, verdict.value, reason, state_file=names.to_text(state_file)))
+        self._note(
+            Problem(part, verdict.value, names.shown(reason), state_file=names.to_text(state_file))
+        )
 
     def report(self) -> DatasetReport:
         """The dataset as it stands now."""
         missing = (part for part in range(self.parts) if part not in self.seen)
         whole = set(self._files) <= {Verdict.PUBLISHED.value} and not self._problem_count
         return DatasetReport(
-            dataset=self.dataset or names.shown(self.directory),
+            dataset=names.shown(self.dataset or self.directory),
             directory=names.to_text(self.directory),
             complete=whole and len(self.seen) >= self.parts > 0,
             parts=self.parts,
@@ -99,7 +102,8 @@ class Tally:
         self.seen.add(state.head.part)
 
     def _add(self, entry: Entry, one: Outcome, part: int) -> None:
-        self._files[one.verdict.value] += 1
+        if entry.kind is not Kind.DIRECTORY or one.verdict is not Verdict.PUBLISHED:
+            self._files[one.verdict.value] += 1
         self.codes.add(one.code)
         self.changed += one.changed
         if one.verdict is Verdict.PUBLISHED:
@@ -119,7 +123,7 @@ def _problem(entry: Entry, one: Outcome, part: int) -> Problem:
     return Problem(
         part,
         one.verdict.value,
-        one.reason,
+        names.shown(one.reason),
         names.to_text(entry.destination),
         names.to_text(entry.source),
         names.to_text(entry.temp),

@@ -4,6 +4,7 @@ The parent never touches what the user controls: it waits, hands signals on, kil
 worker when the deadline is over, and reads one bounded report from a pipe.
 """
 
+import errno
 import os
 import selectors
 import signal
@@ -14,12 +15,13 @@ from types import FrameType
 
 import msgspec
 
-from poststage.errors import ExitCode, PoststageError, RunAgainError
+from poststage.errors import ExitCode, PermissionRefusedError, PoststageError, RunAgainError
 from poststage.finalize.options import Options
 from poststage.finalize.privs import Owner, become
 from poststage.finalize.report import Report
 from poststage.finalize.run import finalize_dir
 from poststage.finalize.work import deadline
+from poststage.names import shown
 
 _GRACE_S = 5.0  # a worker stops at the next file; this is for the last sync
 _REPORT_MAX = 256 << 20
@@ -63,8 +65,9 @@ def _worker(send: int, owner: Owner | None, state_dir: Path, options: Options) -
         try:
             answer = b"R" + msgspec.json.encode(finalize_dir(state_dir, chosen, stop))
         except PoststageError as error:
-            failure = _Failure(error.message, error.hint, int(error.exit_code))
-            answer = b"E" + msgspec.json.encode(failure)
+            answer = _encoded(error)
+        except OSError as error:
+            answer = _encoded(_of_machine(error, state_dir))
         with os.fdopen(send, "wb") as pipe:
             pipe.write(answer)
         code = 0
@@ -72,6 +75,20 @@ def _worker(send: int, owner: Owner | None, state_dir: Path, options: Options) -
         sys.excepthook(*sys.exc_info())
     finally:
         os._exit(code)
+
+
+def _encoded(error: PoststageError) -> bytes:
+    return b"E" + msgspec.json.encode(_Failure(error.message, error.hint, int(error.exit_code)))
+
+
+def _of_machine(error: OSError, state_dir: Path) -> PoststageError:
+    """What the operating system refused for the whole run, in words."""
+    refused = isinstance(error, PermissionError) or error.errno == errno.EROFS
+    kind = PermissionRefusedError if refused else RunAgainError
+    return kind(
+        f"{shown(os.fsencode(state_dir))}: {error.strerror}; every file is as it was or done",
+        hint="run it again when the cause is gone: it goes on where it was",
+    )
 
 
 def _stopping() -> Callable[[], bool]:

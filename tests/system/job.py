@@ -30,10 +30,10 @@ def main() -> None:
             name = f"step.{step}"
             chance = random.Random(f"{seed}/{name}/{rank}")
             files = write(buffer / name, rank, chance)
+            promise(expected / f"{name}.{rank}", buffer, destination, files)
             with agent.transfer(name) as transfer:
                 for source in files:
                     transfer.add(source, destination / source.relative_to(buffer))
-                promise(expected / f"{name}.{rank}", buffer, destination, files)
 
 
 def write(top: Path, rank: int, chance: random.Random) -> list[Path]:
@@ -53,14 +53,15 @@ def promise(path: Path, buffer: Path, destination: Path, files: list[Path]) -> N
     """What must stand at the destinations; the burst buffer may be gone when it is checked."""
     lines = []
     for source in files:
-        info = source.stat()
+        info, content = source.stat(), source.read_bytes()
+        os.utime(source, ns=(info.st_atime_ns, info.st_mtime_ns))  # as if nobody had read it
         lines.append(
             json.dumps(
                 {
                     "destination": str(destination / source.relative_to(buffer)),
-                    "content": source.read_bytes().hex(),
+                    "content": content.hex(),
                     "facts": [info.st_size, info.st_uid, info.st_gid, info.st_mode & 0o7777],
-                    "mtime_ns": info.st_mtime_ns,
+                    "times_ns": [info.st_atime_ns, info.st_mtime_ns],
                 }
             )
         )

@@ -11,7 +11,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -122,8 +121,8 @@ class Round:
 
 
 @pytest.fixture
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    yield tmp_path_factory.mktemp("kills")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("kills")
 
 
 @pytest.mark.parametrize("seed", seeds())
@@ -190,8 +189,7 @@ def was_recorded(story: Round, name: str) -> bool:
 def exact(path: Path, wanted: dict[str, Any]) -> bool:
     info = path.lstat()
     facts = [info.st_size, info.st_uid, info.st_gid, info.st_mode & 0o7777]
-    return (
-        facts == wanted["facts"]
-        and info.st_mtime_ns == wanted["mtime_ns"]
-        and path.read_bytes().hex() == wanted["content"]
-    )
+    times = [info.st_atime_ns, info.st_mtime_ns]
+    content: str = wanted["content"]
+    right = facts == wanted["facts"] and times == wanted["times_ns"]
+    return right and path.read_bytes().hex() == content
