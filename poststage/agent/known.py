@@ -84,12 +84,12 @@ def load(path: bytes, *, dir_fd: int | None = None, name: bytes | None = None) -
     )
 
 
-def record_cancelled(path: bytes) -> None:
+def record_cancelled(path: bytes, *, patience_s: float = _LOCK_S) -> None:
     """Append, durably, that the transfer of the state file `path` was cancelled.
 
     Raises:
         UsageError: the file is not there any more: the transfer is over.
-        RunAgainError: another process holds it.
+        RunAgainError: another process has held it for `patience_s`.
         StateFileError: it is damaged.
     """
     what = f"state file {names.shown(path)}"
@@ -99,7 +99,7 @@ def record_cancelled(path: bytes) -> None:
         except FileNotFoundError as error:
             raise UsageError(f"{what}: is set aside, its transfer is over") from error
         try:
-            if not poll.until(lambda: lock.try_lock(fd), bool, _LOCK_S):
+            if not poll.until(lambda: lock.try_lock(fd), bool, patience_s):
                 raise RunAgainError(f"{what}: another process holds it; nothing was cancelled")
             _append_cancelled(fd, path)
         finally:
