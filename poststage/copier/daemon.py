@@ -134,8 +134,9 @@ def run(plan: Plan, ready: Callable[[int], None]) -> None:
 
 def _may_end(plan: Plan, root_fd: int, queue: Queue, silent_s: float) -> bool:
     """Whether nobody can need the daemon: its root was removed, or it was idle for long."""
-    if os.fstat(root_fd).st_nlink == 0:
-        return True
+    with suppress(OSError):  # a file system that is away just now is no reason to end
+        if os.fstat(root_fd).st_nlink == 0:
+            return True
     return 0 < plan.idle_s <= silent_s and queue.is_idle()
 
 
