@@ -3,17 +3,20 @@
 import errno
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import click
 from msgspec import Struct
 
+from poststage import config
 from poststage.cli import render
-from poststage.cli.common import dir_option, exit_on_error, say
+from poststage.cli.common import dir_option, exit_on_error, say, site_option
+from poststage.cli.owner import become_owner
 from poststage.cli.survey import Part, groups, open_below, open_state_dir, read_group
 from poststage.durable import fsops
 from poststage.durable.lock import held, try_lock
-from poststage.errors import ExitCode, worst
+from poststage.errors import ExitCode, PermissionRefusedError, worst
 from poststage.finalize.scan import Group
 from poststage.names import shown, split
 from poststage.statefile.layout import LOCK_NAME, report_name
@@ -38,12 +41,15 @@ class Decision(Struct, frozen=True):
 
 @click.command()
 @dir_option
+@site_option
 @click.option("--dataset", metavar="NAME", help="Only this dataset.")
 @click.option(
     "--failed", is_flag=True, help="Also what failed or is in conflict: you have seen it."
 )
 @click.option("--dry-run", is_flag=True, help="Say what would be removed; change nothing.")
-def forget(state_dir: Path, dataset: str | None, *, failed: bool, dry_run: bool) -> None:
+def forget(
+    state_dir: Path, site: Path | None, dataset: str | None, *, failed: bool, dry_run: bool
+) -> None:
     """Remove the records of datasets that are done.
 
     Removes state files that were set aside (.done), the directories that this
@@ -56,20 +62,33 @@ def forget(state_dir: Path, dataset: str | None, *, failed: bool, dry_run: bool)
       poststage forget --dir /lustre/me/state --dry-run
       poststage forget --dataset step.0 --failed
     """
-    with exit_on_error(), open_state_dir(state_dir) as fd:
-        if dry_run:
-            decisions = list(_decisions(state_dir, fd, dataset, failed=failed))
-        else:
-            with held(
-                state_dir / os.fsdecode(LOCK_NAME),
-                timeout_s=_TIMEOUT_S,
-                what=shown(os.fsencode(state_dir)),
-            ):
-                decisions = []
-                for decision in _decisions(state_dir, fd, dataset, failed=failed):
-                    decisions.append(decision if decision.kept else _remove(fd, decision))
+    with exit_on_error():
+        become_owner(state_dir, config.load(site))
+        with open_state_dir(state_dir) as fd, _locked(state_dir, needed=not dry_run):
+            decisions = []
+            for decision in _decisions(state_dir, fd, dataset, failed=failed):
+                keep = dry_run or decision.kept
+                decisions.append(decision if keep else _remove(fd, decision))
         _report(decisions, dry_run=dry_run)
     raise SystemExit(int(worst({decision.code for decision in decisions})))
+
+
+@contextmanager
+def _locked(state_dir: Path, *, needed: bool) -> Iterator[None]:
+    """No finalizer runs meanwhile; a dry run does not even make the lock file."""
+    if not needed:
+        yield
+        return
+    what = shown(os.fsencode(state_dir))
+    with ExitStack() as stack:
+        try:
+            lock = held(state_dir / os.fsdecode(LOCK_NAME), timeout_s=_TIMEOUT_S, what=what)
+            stack.enter_context(lock)
+        except OSError as error:
+            raise PermissionRefusedError(
+                f"{what}: its lock cannot be taken: {error.strerror}; nothing was touched"
+            ) from error
+        yield
 
 
 def _decisions(

@@ -10,6 +10,7 @@ from poststage import config
 from poststage.cli import render
 from poststage.cli.asking import Asker
 from poststage.cli.common import dir_option, emit_json, exit_on_error, json_option, site_option
+from poststage.cli.owner import become_owner
 from poststage.cli.standing import Standing, advice, sentence, standing
 from poststage.cli.survey import Part, groups, open_state_dir, read_group
 from poststage.errors import ExitCode, worst
@@ -29,7 +30,7 @@ def status(state_dir: Path, site: Path | None, *, probe: bool, as_json: bool) ->
 
     Changes nothing. Ends with 65 if a state file is damaged, 77 if one may not
     be read, else 0. With many datasets those that are done are only counted;
-    --json has all.
+    --json has all. Root reads and asks as the owner of STATEDIR.
 
     \b
     Examples:
@@ -37,7 +38,9 @@ def status(state_dir: Path, site: Path | None, *, probe: bool, as_json: bool) ->
       poststage status --no-probe --json | jq '.datasets[] | select(.done | not)'
     """
     with exit_on_error():
-        asker = Asker(config.load(site), state_dir) if probe else None
+        settings = config.load(site)
+        become_owner(state_dir, settings)
+        asker = Asker(settings, state_dir) if probe else None
         try:
             found = list(_standings(state_dir, asker))
         finally:
@@ -77,7 +80,7 @@ def _print(found: Sequence[Standing]) -> None:
         click.echo(f"… and {more} more; {done} of {len(found)} datasets are done; --json has all")
     click.echo("\nnext:")
     for words, datasets in _by_advice(found).items():
-        click.echo(f"  {_some(datasets)}: {words}")
+        click.echo(f"  {words}\n    {_some(datasets)}")
 
 
 def _row(now: Standing) -> tuple[str, ...]:
