@@ -12,6 +12,8 @@ NAME_MAX = 255  # bytes in one component, limits.h
 PATH_MAX = 4096  # bytes in a path with its NUL, limits.h
 
 _ESCAPED = re.compile(rb'[^ -~]|[%"\\]')
+# An empty, `.` or `..` component, one that is too long, or a NUL.
+_NO_COMPONENT = re.compile(rb"/\.{0,2}(?=/|\Z)|[^/]{256}|\0")
 _ESCAPE = re.compile(r"%([0-9A-F]{2})")
 
 
@@ -79,14 +81,14 @@ def conflict_name(name: bytes, stamp: str, attempt: int) -> bytes:
 
 def is_component(name: bytes) -> bool:
     """Whether `name` can stand for one file in a directory."""
-    return 0 < len(name) <= NAME_MAX and name not in {b".", b".."} and not set(name) & {0, 0x2F}
+    fits = 0 < len(name) <= NAME_MAX and name not in {b".", b".."}
+    return fits and b"/" not in name and b"\0" not in name
 
 
 def is_absolute(path: bytes) -> bool:
     """Whether `path` is absolute and has no empty, `.` or `..` component."""
-    if not path.startswith(b"/") or len(path) >= PATH_MAX:
-        return False
-    return all(is_component(part) for part in path[1:].split(b"/"))
+    fits = path[:1] == b"/" and len(path) < PATH_MAX
+    return fits and _NO_COMPONENT.search(path) is None
 
 
 def split(path: bytes) -> tuple[bytes, bytes]:
