@@ -136,11 +136,26 @@ def _item(
 
 def _children(directory: bytes) -> list[tuple[bytes, os.stat_result]]:
     try:
-        with os.scandir(directory) as entries:
-            found = [(entry.name, entry.stat(follow_symlinks=False)) for entry in entries]
+        fd = _open_dir(directory)
+        try:
+            with os.scandir(fd) as entries:
+                found = [
+                    (os.fsencode(entry.name), entry.stat(follow_symlinks=False))
+                    for entry in entries
+                ]
+        finally:
+            os.close(fd)
     except OSError as error:
         raise _unreadable(directory, error) from error
     return sorted(found, key=lambda pair: pair[0])
+
+
+def _open_dir(path: bytes) -> int:
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+    try:
+        return os.open(path, flags | os.O_NOATIME)  # its atime is yet to be recorded
+    except PermissionError:  # that is the owner's alone
+        return os.open(path, flags)
 
 
 def _lstat(path: bytes, *, follow: bool = False) -> os.stat_result:

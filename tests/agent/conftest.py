@@ -12,6 +12,9 @@ from poststage.agent import Agent, open_agent
 from poststage.model import State
 from poststage.statefile import layout, read_state
 from tests.crash import vendor as stub
+from tests.crash.conftest import library, workshop
+
+__all__ = ["library", "workshop"]
 
 
 class Vendor(Struct, frozen=True):
