@@ -11,7 +11,6 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from poststage import names
 from poststage.durable import fsops
 
 PIECE = 8 << 20  # bytes; bounds how long a cancel or stop waits
@@ -134,13 +133,12 @@ def _copy_into(temp_fd: int, order: Order, watch: Watch) -> Copied:
 def _starting_point(temp_fd: int, order: Order) -> int:
     """The proven offset if this is the file in which it was proven, else 0."""
     info = os.fstat(temp_fd)
-    shown = names.shown(order.temp)
     if not stat.S_ISREG(info.st_mode) or info.st_nlink != 1:
-        raise CopyError(f"{shown}: something else has the temp file's name; it was left untouched")
+        raise CopyError("something else has the temp file's name; it was left untouched")
     if info.st_ino == order.resume_ino:
         return order.resume_at if info.st_size >= order.resume_at else 0
-    if info.st_uid != os.geteuid() and info.st_size:
-        raise CopyError(f"{shown}: somebody else's file has this name; it was left untouched")
+    if info.st_uid != os.geteuid():  # who owns it could write to it later
+        raise CopyError("somebody else's file has the temp file's name; it was left untouched")
     return 0
 
 

@@ -5,11 +5,11 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct
 
-from poststage.copier.records import Count, Handle, ItemRecord, OutcomeRecord, Tag, Text
+from poststage.copier.records import Count, Handle, ItemRecord, OutcomeRecord, Tag
 
 VERSION = 1
 LINE_MAX = 1 << 20  # bytes of a request or reply, with its newline
-FILES_PER_REPLY = 2048  # outcomes in one status reply; longest reasons aside, 300 KiB
+FILES_PER_REPLY = 2048  # outcomes in one status reply, 400 bytes each at most
 
 Tags = Annotated[list[Tag], Meta(max_length=5000)]
 Handles = Annotated[list[Handle], Meta(max_length=2000)]
@@ -128,7 +128,7 @@ class StatusReply(Reply, tag="status", frozen=True):
 
     handle: str
     state: str
-    reason: Text = ""
+    reason: str = ""
     bytes_done: int | None = None
     file_count: int = 0
     size_bytes: int = 0

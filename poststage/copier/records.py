@@ -18,7 +18,8 @@ Tag = Annotated[str, Meta(pattern=TAG_PATTERN)]
 HANDLE_PATTERN = "^[A-Za-z0-9_][A-Za-z0-9._-]{0,199}$"
 Handle = Annotated[str, Meta(pattern=HANDLE_PATTERN)]
 Name = Annotated[str, Meta(min_length=1, max_length=3 * 4096)]
-Text = Annotated[str, Meta(max_length=8192)]
+REASON_MAX = 300  # characters in written form; a reply holds many
+Text = Annotated[str, Meta(max_length=REASON_MAX)]
 Count = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 U63 = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Time = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
@@ -112,9 +113,10 @@ def decode(payload: bytes) -> Record:
 
 
 def text_of(reason: str) -> str:
-    """`reason` as a record takes it: ASCII, bounded."""
-    text = names.to_text(reason.encode("utf-8", "surrogateescape"))
-    return text if len(text) <= 8192 else names.to_text(reason[:2000].encode("utf-8", "replace"))
+    """`reason` as a record takes it: written form, cut if it is long."""
+    raw = reason.encode("utf-8", "surrogateescape")
+    text = names.to_text(raw)
+    return text if len(text) <= REASON_MAX else names.to_text(raw[: REASON_MAX // 3])
 
 
 def outcome(

@@ -56,6 +56,11 @@ class Server:
         with suppress(BlockingIOError):
             self._waker.send(b"x")
 
+    def close(self) -> None:
+        """Close the listening socket; who is connected is served to the end."""
+        for one in (self._listener, self._awake, self._waker):
+            one.close()
+
     def serve(self, may_end: Callable[[float], bool]) -> None:
         """Serve until `stop`, or `may_end` says so of the seconds since somebody came."""
         came = time.monotonic()

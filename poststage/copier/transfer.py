@@ -104,8 +104,8 @@ class Transfer:
         return TransferState.STOPPED if self.stopped else TransferState.INPROGRESS
 
     def verdict(self) -> TransferState | None:
-        """How the transfer ends by its files; None while one of them has not ended."""
-        if len(self.outcomes) < len(self.items):
+        """How the transfer ends by its files; None while it has not started, or one is open."""
+        if not self.started or len(self.outcomes) < len(self.items):
             return None
         good = sum(record.state == "FULLSUCCESS" for record in self.outcomes.values())
         if good == len(self.items):
