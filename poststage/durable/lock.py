@@ -49,4 +49,21 @@ def try_lock(fd: int) -> bool:
     return True
 
 
+def is_held(fd: int) -> bool:
+    """Whether another opener holds the open file by `try_lock`; readers do not hinder each other.
+
+    A file system without flock answers False.
+    """
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError as error:
+        if error.errno not in _NO_FLOCK:
+            raise
+        return False
+    fcntl.flock(fd, fcntl.LOCK_UN)
+    return False
+
+
 _NO_FLOCK = frozenset({errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK})

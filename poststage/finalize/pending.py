@@ -23,6 +23,7 @@ class Pending(Struct, frozen=True):
     tag: str = ""
     handle: str | None = None
     recorded: bool = False
+    started: bool = False
     cancelled: bool = False
     moves_files: bool = False
     agent_alive: bool = False
@@ -52,7 +53,7 @@ def load(state_dir_fd: int, pending: Pending, *, trusted_uid: int | None = None)
                 f"uid {trusted_uid} can write; it was not read",
             )
         state = read_state(fd, pending.path)
-        alive = fsops.is_regular(info) and not lock.try_lock(fd)
+        alive = fsops.is_regular(info) and lock.is_held(fd)
         return Loaded(_filled(pending, state, alive=alive), state)
     finally:
         os.close(fd)
@@ -69,6 +70,7 @@ def _filled(pending: Pending, state: State | None, *, alive: bool) -> Pending:
         state.head.id,
         state.handle,
         state.recorded,
+        state.started,
         state.cancelled,
         any(
             entry.kind is Kind.FILE and index not in state.ended
