@@ -8,7 +8,7 @@ from poststage.errors import RunAgainError
 from poststage.finalize.work import Job
 from poststage.model import Ended, Verdict
 from poststage.names import shown
-from poststage.statefile import StateWriter
+from poststage.statefile import StateWriter, read_state
 from poststage.statefile.layout import done_name
 
 
@@ -44,7 +44,10 @@ def _append(job: Job, ended: dict[int, Ended], dir_fd: int) -> None:
     try:
         if not lock.try_lock(fd):
             raise RunAgainError(f"{shown(job.pending.path)}: is open by its agent")
-        writer = StateWriter.reopen(fd, job.state.whole_bytes)
+        state = read_state(fd, job.pending.path)  # a cancel may have been appended since
+        if state is None or state.head.id != job.state.head.id:
+            raise RunAgainError(f"{shown(job.pending.path)}: is another transfer's by now")
+        writer = StateWriter.reopen(fd, state.whole_bytes)
         writer.verdicts(ended)
         writer.sync()
     finally:
