@@ -10,14 +10,18 @@ from collections.abc import Iterable
 
 from poststage import names
 from poststage.durable import fsops
-from poststage.errors import ExitCode
-from poststage.finalize.extras import finish_directory, make_link
+from poststage.errors import PoststageError
+from poststage.finalize import metadata
+from poststage.finalize.directories import finish_directory, make_directories
+from poststage.finalize.links import make_link, without_base
 from poststage.finalize.outcome import Outcome, outcome, refused
-from poststage.finalize.place import place
+from poststage.finalize.place import drop_replaced, place
 from poststage.finalize.plan import Action
-from poststage.finalize.prepare import plan_only, prepare
+from poststage.finalize.prepare import HELD_BACK, made_later, plan_only, prepare
+from poststage.finalize.seen import Fate
+from poststage.finalize.symlinks import prepare_symlink
 from poststage.finalize.work import Job, Step, Work
-from poststage.model import Kind, Verdict
+from poststage.model import Entry, Kind, Verdict
 
 STOPPED = outcome(Verdict.RUNNING, "the finalizer was stopped before it came to this file")
 _MOVED = frozenset({Kind.FILE, Kind.SYMLINK})
@@ -28,11 +32,13 @@ def apply(jobs: list[Job], work: Work) -> None:
 
     On return every PUBLISHED, FAILED and CONFLICT is durable.
     """
+    make_directories([job for job in jobs if not job.pending.moves_files], work)
     steps = [step for job in jobs for step in _prepared(job, work)]
     steps = _synced(steps, work)
     for step in steps:
         step.job.outcomes[step.index] = STOPPED if work.stopped() else place(step, work)
-    _sync_directories(((step.job, step.index, step.directory) for step in steps), work)
+    _sync_directories((_named(step) for step in steps), work)
+    _drop_replaced(steps, work)
     _links(jobs, work)
 
 
@@ -40,22 +46,35 @@ def dry_run(jobs: list[Job], work: Work) -> None:
     """Fill in what would come of the entries of `jobs`; change nothing."""
     for job in jobs:
         for index, entry in job.open_entries():
-            job.outcomes[index] = (
-                _would_be(job, index, work)
-                if entry.kind is Kind.FILE
-                else outcome(Verdict.PUBLISHED, f"would make the {entry.kind.value}")
-            )
+            would = _would_be if entry.kind is Kind.FILE else _would_make
+            job.outcomes[index] = would(job, index, work)
 
 
 def _would_be(job: Job, index: int, work: Work) -> Outcome:
     try:
         _, plan = plan_only(job, index, job.state.entries[index], work)
-    except OSError as error:
+    except (OSError, PoststageError) as error:
         return refused("looking at its names", error)
     if plan.action is Action.NONE:
         return outcome(plan.verdict, plan.reason, code=plan.code)
+    if work.hold and plan.action is not Action.DELETE:
+        return outcome(Verdict.RUNNING, HELD_BACK)
     reason = f"would {plan.action.value}"
-    return outcome(plan.verdict, f"{reason}: {plan.reason}" if plan.reason else reason)
+    reason = f"{reason}: {plan.reason}" if plan.reason else reason
+    return outcome(plan.verdict, reason, code=plan.code, changed=True)
+
+
+def _would_make(job: Job, index: int, work: Work) -> Outcome:
+    """What comes of a link or a directory; a base comes before its links."""
+    entry, waits = job.state.entries[index], made_later(job)
+    if waits is not None:
+        return waits
+    if work.hold:
+        return outcome(Verdict.RUNNING, HELD_BACK)
+    base = None if entry.link_to is None else job.verdict(entry.link_to)
+    if entry.link_to is not None and base is not Verdict.PUBLISHED:
+        return without_base(base)
+    return outcome(Verdict.PUBLISHED, f"would make the {entry.kind.value}", changed=True)
 
 
 def finish_directories(jobs: Iterable[Job], work: Work, *, last: bool) -> None:
@@ -66,6 +85,8 @@ def finish_directories(jobs: Iterable[Job], work: Work, *, last: bool) -> None:
         for index, entry in job.open_entries()
         if entry.kind is Kind.DIRECTORY
     ]
+    jobs = list(jobs)
+    make_directories(jobs, work)
     for _, index, entry, job in sorted(found, key=lambda one: one[0], reverse=True):
         job.outcomes[index] = finish_directory(entry, job, work, last=last)
 
@@ -74,11 +95,37 @@ def _prepared(job: Job, work: Work) -> Iterable[Step]:
     for index, entry in job.open_entries():
         if entry.kind not in _MOVED:
             continue
-        result = STOPPED if work.stopped() else prepare(job, index, entry, work)
+        result = _prepared_one(job, index, entry, work)
         if isinstance(result, Step):
             yield result
         else:
             job.outcomes[index] = result
+
+
+def _prepared_one(job: Job, index: int, entry: Entry, work: Work) -> Step | Outcome:
+    if work.stopped():
+        seen = job.seen(index, entry)
+        return outcome(Verdict.RUNNING, seen.reason) if seen.fate is Fate.PENDING else STOPPED
+    if entry.kind is Kind.SYMLINK:
+        return prepare_symlink(job, index, entry, work)
+    return prepare(job, index, entry, work)
+
+
+def _named(step: Step) -> tuple[Job, int, bytes]:
+    return step.job, step.index, step.directory
+
+
+def _drop_replaced(steps: list[Step], work: Work) -> None:
+    """The second half of each REPLACE: delete what it replaced, once the new name is durable."""
+    dropped: list[Step] = []
+    for step in steps:
+        done = step.job.outcomes[step.index]
+        if step.plan.action is Action.REPLACE and done.verdict is Verdict.PUBLISHED:
+            result = drop_replaced(step, work)
+            if result is not None:
+                step.job.outcomes[step.index] = result
+                dropped.append(step)
+    _sync_directories((_named(step) for step in dropped), work)
 
 
 def _synced(steps: list[Step], work: Work) -> list[Step]:
@@ -86,33 +133,39 @@ def _synced(steps: list[Step], work: Work) -> list[Step]:
     filesystems: dict[int, list[Step]] = defaultdict(list)
     for step in steps:
         if step.seen.temp is not None and step.plan.action is not Action.DELETE:
-            filesystems[os.fstat(work.dirs.fd(step.directory)).st_dev].append(step)
-    bad: set[tuple[int, int]] = set()
+            try:
+                device = os.fstat(work.dirs.fd(step.directory)).st_dev
+            except (OSError, PoststageError) as error:
+                step.job.outcomes[step.index] = refused("opening its directory", error)
+                continue
+            filesystems[device].append(step)
     for group in filesystems.values():
         try:
             fsops.sync_filesystem(work.dirs.fd(group[0].directory))
-        except OSError:
-            bad |= {(id(step.job), step.index) for step in group if not _synced_alone(step, work)}
-    return [step for step in steps if (id(step.job), step.index) not in bad]
+        except (OSError, PoststageError):
+            for step in group:
+                _sync_alone(step, work)
+    return [step for step in steps if step.index not in step.job.outcomes]
 
 
-def _synced_alone(step: Step, work: Work) -> bool:
+def _sync_alone(step: Step, work: Work) -> None:
     """fsync one file after its filesystem reported an error, to learn whose error it was.
 
-    A failure is final: what is on the disk is unknown from then on, and a later sync that
-    succeeds says nothing about the lost write.
+    A failure is its outcome, and final: what is on the disk is unknown from then on, and a
+    later sync that succeeds says nothing about the lost write.
     """
     try:
-        fd = fsops.open_file(work.dirs.fd(step.directory), step.seen.entry.temp)
-        try:
-            fsops.sync(fd)
-        finally:
-            os.close(fd)
+        fd = metadata.open_for_fsync(work.dirs.fd(step.directory), step.seen.entry.temp)
+    except (OSError, PoststageError) as error:
+        step.job.outcomes[step.index] = refused("opening it for fsync", error)
+        return
+    try:
+        fsops.sync(fd)
     except OSError as error:
         reason = f"fsync: {error.strerror}; what the disk holds is unknown; the temp file is kept"
         step.job.outcomes[step.index] = outcome(Verdict.FAILED, reason)
-        return False
-    return True
+    finally:
+        os.close(fd)
 
 
 def _sync_directories(touched: Iterable[tuple[Job, int, bytes]], work: Work) -> None:
@@ -124,7 +177,7 @@ def _sync_directories(touched: Iterable[tuple[Job, int, bytes]], work: Work) -> 
     for directory, entries in directories.items():
         try:
             fsops.sync(work.dirs.fd(directory))
-        except OSError as error:
+        except (OSError, PoststageError) as error:
             failed = refused("fsync of its directory", error)
             for job, index in entries:
                 job.outcomes[index] = failed
@@ -138,11 +191,3 @@ def _links(jobs: list[Job], work: Work) -> None:
                 job.outcomes[index] = STOPPED if work.stopped() else make_link(job, entry, work)
                 made.append((job, index, names.split(entry.destination)[0]))
     _sync_directories(made, work)
-
-
-def worst_code(job: Job) -> set[ExitCode]:
-    """The exit codes that the entries of `job` ask for."""
-    codes = {one.code for one in job.outcomes.values()}
-    if any(ended.verdict is not Verdict.PUBLISHED for ended in job.state.ended.values()):
-        codes.add(ExitCode.NEEDS_PERSON)
-    return codes

@@ -5,9 +5,12 @@ created), so a run that was cut off finds its own copy again.
 """
 
 import errno
+import os
 
 from poststage import names
 from poststage.durable import fsops
+from poststage.finalize.seen import facts_of, is_prior
+from poststage.model import Identity
 
 _ATTEMPTS = 100
 
@@ -40,9 +43,43 @@ def take_name(dir_fd: int, temp: bytes, name: bytes, stamp: str) -> bytes:
         fsops.publish(dir_fd, temp, name)
         return aside
     if not fsops.exchange(dir_fd, temp, name):
+        fsops.sync(dir_fd)  # the further name is durable before the one that it had goes
         fsops.replace(dir_fd, temp, name)
         return aside
     return set_aside(dir_fd, temp, name, stamp)
+
+
+def replace_prior(dir_fd: int, temp: bytes, name: bytes, prior: Identity) -> None:
+    """Give `temp` the name of the recorded file `prior`.
+
+    Where names can be exchanged, the temp name then holds what stood there, which is looked
+    at (`drop_prior`) before anything is deleted. Elsewhere it is replaced by rename(2); what
+    takes the name between the look and the rename is lost.
+
+    Raises:
+        FileExistsError: something else than `prior` stands there; nothing was touched.
+        FileNotFoundError: nothing stands there any more; nothing was touched.
+    """
+    there = os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
+    if not is_prior(facts_of(there), prior):
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+    if not fsops.exchange(dir_fd, temp, name):
+        fsops.replace(dir_fd, temp, name)
+
+
+def drop_prior(dir_fd: int, temp: bytes, name: bytes, prior: Identity, stamp: str) -> bytes:
+    """Delete what `replace_prior` left under the temp name, if it is `prior`.
+
+    Something else, which took the name in that moment, gets a conflict name. That name; empty
+    for none. The new name is durable before this is called.
+    """
+    left = fsops.facts(dir_fd, temp)
+    if left is None:
+        return b""
+    if not is_prior(facts_of(left), prior):
+        return set_aside(dir_fd, temp, name, stamp)
+    fsops.unlink(dir_fd, temp)
+    return b""
 
 
 def set_aside(dir_fd: int, temp: bytes, name: bytes, stamp: str) -> bytes:
@@ -54,6 +91,7 @@ def set_aside(dir_fd: int, temp: bytes, name: bytes, stamp: str) -> bytes:
         if there is None:
             break
         if displaced is not None and there.st_ino == displaced.st_ino:
+            fsops.sync(dir_fd)  # no order of writing back may have it that only the unlink came
             fsops.unlink(dir_fd, temp)
             return aside
     return step_aside(dir_fd, temp, name, stamp)

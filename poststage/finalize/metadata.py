@@ -55,10 +55,22 @@ def checksum_fits(fd: int, checksum: str) -> bool:
         os.close(readable)
 
 
-def _readable(fd: int) -> int:
+def open_for_fsync(dir_fd: int, name: bytes) -> int:
+    """A descriptor of `name` that fsync(2) takes, also of a file that its owner cannot read."""
+    fd = fsops.open_file(dir_fd, name)
     if not fsops.is_path_only(fd):
-        return os.open(b"/proc/self/fd/%d" % fd, os.O_RDONLY | os.O_CLOEXEC)
-    fsops.set_mode(fd, stat.S_IRUSR)
+        return fd
+    mode = stat.S_IMODE(os.fstat(fd).st_mode)
+    try:
+        return _readable(fd)
+    finally:
+        fsops.set_mode(fd, mode)
+        os.close(fd)
+
+
+def _readable(fd: int) -> int:
+    if fsops.is_path_only(fd):
+        fsops.set_mode(fd, stat.S_IRUSR)
     return os.open(b"/proc/self/fd/%d" % fd, os.O_RDONLY | os.O_CLOEXEC)
 
 

@@ -36,9 +36,7 @@ def look(seen: Seen, dir_fd: int, *, created_ns: int, full: bool = False) -> tup
     name = names.split(entry.destination)[1]
     info = fsops.facts(dir_fd, name)
     destination = None if info is None else facts_of(info)
-    aside = None
-    if destination is not None:
-        aside = find_aside(seen, dir_fd, name, temp, created_ns)
+    aside = find_aside(seen, dir_fd, name, temp, created_ns)
     return (
         replace(
             seen, temp=temp, looked=True, destination=destination, aside=aside, euid=os.geteuid()

@@ -4,8 +4,8 @@ import errno
 
 from msgspec import Struct
 
-from poststage.errors import ExitCode
-from poststage.model import Entry, Verdict
+from poststage.errors import ExitCode, PoststageError
+from poststage.model import Verdict
 
 
 class Outcome(Struct, frozen=True):
@@ -36,17 +36,11 @@ def outcome(
     return Outcome(verdict, reason, _CODES[verdict] if code is None else code, changed)
 
 
-def refused(step: str, error: OSError) -> Outcome:
-    """What comes of an entry for which the operating system refused `step`: everything is kept."""
+def refused(step: str, error: OSError | PoststageError) -> Outcome:
+    """What comes of an entry for which `step` was refused: everything is kept."""
+    if isinstance(error, PoststageError):
+        return Outcome(Verdict.UNKNOWN, error.message, error.exit_code)
     name = errno.errorcode.get(error.errno or 0, "?")
-    reason = f"{step}: {error.strerror} ({name}); the temp file is kept"
+    reason = f"{step}: {error.strerror} ({name}); nothing of it was deleted"
     code = ExitCode.PERMISSION if error.errno in _NOT_PERMITTED else ExitCode.RUN_AGAIN
     return Outcome(Verdict.UNKNOWN, reason, code)
-
-
-class Problem(Struct, frozen=True):
-    """One entry that was not published, for the report."""
-
-    entry: Entry
-    outcome: Outcome
-    part: int

@@ -17,15 +17,22 @@ from poststage.model import Verdict
 
 _WORTH_A_PROCESS = 1024  # state files; a fork and its own open directories cost some ms
 _JOBS_MOST = 8
+_LOOK_S = 0.2  # between two looks whether to stop
 
 Visit = Callable[[Windows, list[Pending]], Result]
 
 
 def shared_out(
-    make: Callable[[], Windows], here: Windows, pending: list[Pending], jobs: int, visit: Visit
+    make: Callable[[], Windows],
+    here: Windows,
+    pending: list[Pending],
+    jobs: int,
+    visit: Visit,
+    stop: Callable[[], bool],
 ) -> Result:
     """`visit` over all of `pending`, in one process or several; one result.
 
+    When `stop` says so, the processes get the signal by which this one was asked to stop.
     A process that dies spoils nothing but its share, which is reported as to be run again.
     """
     count = jobs or min(len(os.sched_getaffinity(0)), len(pending) // _WORTH_A_PROCESS, _JOBS_MOST)
@@ -34,16 +41,22 @@ def shared_out(
     context = multiprocessing.get_context("fork")
     shares = [pending[k::count] for k in range(count)]
     pipes: dict[Connection, list[Pending]] = {}
+    processes = []
     for share in shares:
         receive, send = context.Pipe(duplex=False)
-        context.Process(target=_child, args=(make, share, visit, send), daemon=True).start()
+        process = context.Process(target=_child, args=(make, share, visit, send), daemon=True)
+        process.start()
         send.close()
+        processes.append(process)
         pipes[receive] = share
     total = Result({}, [], [])
     while pipes:
-        for pipe in wait(list(pipes)):
+        for pipe in wait(list(pipes), timeout=_LOOK_S):
             assert isinstance(pipe, Connection)
             _add(total, _received(pipe, pipes.pop(pipe)))
+        if stop():
+            for process in processes:
+                process.terminate()
     return total
 
 

@@ -4,9 +4,10 @@ from msgspec.structs import replace
 
 from poststage import names
 from poststage.durable import fsops
+from poststage.errors import PoststageError
 from poststage.finalize import conflict, observe
 from poststage.finalize.outcome import Outcome, outcome, refused
-from poststage.finalize.plan import Action, plan_taken
+from poststage.finalize.plan import CONFLICT, Action, plan_taken
 from poststage.finalize.seen import facts_of
 from poststage.finalize.work import Step, Work
 from poststage.model import Verdict
@@ -26,10 +27,30 @@ def place(step: Step, work: Work) -> Outcome:
         return _taken(step, work)
     except FileNotFoundError:
         return outcome(Verdict.UNKNOWN, "it was changed by somebody else at this moment")
-    except OSError as error:
+    except (OSError, PoststageError) as error:
         return refused(plan.action.value, error)
     changed = step.changed or plan.action is not Action.NONE
     return outcome(plan.verdict, reason or plan.reason, code=plan.code, changed=changed)
+
+
+def drop_replaced(step: Step, work: Work) -> Outcome | None:
+    """Delete what a REPLACE has left under the temp name; None if nothing was.
+
+    Runs when the new name is durable. Something else than the recorded file is kept.
+    """
+    entry, stamp = step.seen.entry, observe.stamp(step.job.state.head.created_ns)
+    assert entry.prior is not None  # else nothing is replaced
+    try:
+        dir_fd = work.dirs.fd(step.directory)
+        if fsops.facts(dir_fd, entry.temp) is None:
+            return None
+        name = names.split(entry.destination)[1]
+        aside = conflict.drop_prior(dir_fd, entry.temp, name, entry.prior, stamp)
+    except (OSError, PoststageError) as error:
+        return refused("dropping what it replaced", error)
+    if aside:
+        return outcome(Verdict.CONFLICT, _now_aside(CONFLICT, aside), changed=True)
+    return outcome(Verdict.PUBLISHED, changed=True)
 
 
 def _act(step: Step, dir_fd: int) -> str:
@@ -38,9 +59,12 @@ def _act(step: Step, dir_fd: int) -> str:
     name = names.split(entry.destination)[1]
     if action is Action.PUBLISH:
         fsops.publish(dir_fd, entry.temp, name)
-    elif action is Action.REPLACE:
-        fsops.replace(dir_fd, entry.temp, name)
-    elif action in {Action.DELETE, Action.DROP_TEMP}:
+    elif action is Action.REPLACE and entry.prior is not None:
+        conflict.replace_prior(dir_fd, entry.temp, name, entry.prior)
+    elif action is Action.DELETE:
+        fsops.unlink(dir_fd, entry.temp)
+    elif action in {Action.DROP_TEMP, Action.DROP_PRIOR}:
+        fsops.sync(dir_fd)  # its other name is durable before this one goes
         fsops.unlink(dir_fd, entry.temp)
     elif action is not Action.NONE:
         return _conflict(step, dir_fd, name)
@@ -52,26 +76,30 @@ def _conflict(step: Step, dir_fd: int, name: bytes) -> str:
     temp, action = step.seen.entry.temp, step.plan.action
     if action is Action.TAKE_NAME:
         aside = conflict.take_name(dir_fd, temp, name, stamp)
-        return f"{step.plan.reason}; what stood there is now {shown(aside)}"
+        return _now_aside(step.plan.reason, aside)
     if action is Action.SET_ASIDE:
         aside = conflict.set_aside(dir_fd, temp, name, stamp)
-        return f"{step.plan.reason}; what stood there is now {shown(aside)}"
+        return _now_aside(step.plan.reason, aside)
     aside = conflict.step_aside(dir_fd, temp, name, stamp)
     return f"{step.plan.reason}; the file of this transfer is now {shown(aside)}"
 
 
+def _now_aside(reason: str, aside: bytes) -> str:
+    return f"{reason}; what stood there is now {shown(aside)}"
+
+
 def _taken(step: Step, work: Work) -> Outcome:
     """The destination is not free: plan again, knowing what stands there."""
-    if step.seen.looked and step.plan.action is not Action.PUBLISH:
+    if step.plan.action not in {Action.PUBLISH, Action.REPLACE}:
         return outcome(Verdict.UNKNOWN, "its destination keeps changing; try again")
     try:
         dir_fd = work.dirs.fd(step.directory)
         name = names.split(step.seen.entry.destination)[1]
         info = fsops.facts(dir_fd, name)
-    except OSError as error:
+    except (OSError, PoststageError) as error:
         return refused("looking at its destination", error)
     seen = replace(step.seen, looked=True, destination=None if info is None else facts_of(info))
     plan = plan_taken(seen)
-    if plan.action is Action.PUBLISH:
+    if plan.action in {Action.PUBLISH, Action.REPLACE}:
         return outcome(Verdict.UNKNOWN, "its destination keeps changing; try again")
     return place(Step(step.job, step.index, seen, plan, step.changed), work)

@@ -24,7 +24,9 @@ class Action(Enum):
     SET_ASIDE = "set aside"
     """After a crash in TAKE_NAME: the temp name holds what stood there; it steps aside."""
     DROP_TEMP = "drop temp name"
-    """After a crash between link and unlink: temp and destination are one file."""
+    """After a crash between link and unlink: the file has its name and the temp name too."""
+    DROP_PRIOR = "drop what was replaced"
+    """After a crash in REPLACE: the temp name holds the recorded file that was replaced."""
     DELETE = "delete"
     """Unlink the partial temp file of a failed transfer."""
 
@@ -40,52 +42,59 @@ class Plan(Struct, frozen=True):
 
 
 _PUBLISHED = Plan(Action.PUBLISH, Verdict.PUBLISHED)
-_CONFLICT = "the destination changed after the transfer was created; both are kept"
+CONFLICT = "the destination changed after the transfer was created; both are kept"
 
 
 def plan_file(seen: Seen) -> Plan:
     """The plan for a FILE entry."""
+    if seen.fate is Fate.PENDING:
+        return Plan(Action.NONE, Verdict.RUNNING, seen.reason)
     if seen.directory_missing:
         return _without_directory(seen)
     if seen.temp is None:
         return _without_temp(seen)
-    if seen.destination is not None and seen.destination.ino == seen.temp.ino:
-        return _nothing_or(seen, Plan(Action.DROP_TEMP, Verdict.PUBLISHED))
+    if seen.fate is Fate.UNKNOWN:
+        return Plan(Action.NONE, Verdict.UNKNOWN, seen.reason)
+    return _with_temp(seen, seen.temp)
+
+
+def _with_temp(seen: Seen, temp: Facts) -> Plan:
+    """The transfer has ended, and something stands at the temp name."""
+    published = seen.destination is not None and _fits(seen.destination, seen)
+    if published and is_prior(temp, seen.entry.prior):
+        return Plan(Action.DROP_PRIOR, Verdict.PUBLISHED)
+    if published and _is_twin(temp, seen.destination):
+        return Plan(Action.DROP_TEMP, Verdict.PUBLISHED)
     if seen.fate is Fate.FAILED:
-        return _failed(seen, seen.temp)
-    if _is_displaced(seen, seen.temp):
-        return _nothing_or(seen, Plan(Action.SET_ASIDE, Verdict.CONFLICT, _CONFLICT))
-    return _nothing_or(seen, _finished(seen, seen.temp))
+        return _failed(seen, temp)
+    if published and _is_displaced(seen, temp):
+        return Plan(Action.SET_ASIDE, Verdict.CONFLICT, CONFLICT)
+    return _finished(seen, temp)
 
 
 def _without_directory(seen: Seen) -> Plan:
     if seen.fate is Fate.FAILED:
         return Plan(Action.NONE, Verdict.FAILED, seen.reason)
     reason = "the destination's directory is not there; is its file system mounted?"
-    return _nothing_or(seen, Plan(Action.NONE, Verdict.UNKNOWN, reason))
+    if seen.fate is Fate.UNKNOWN:
+        reason = seen.reason
+    return Plan(Action.NONE, Verdict.UNKNOWN, reason)
 
 
 def _without_temp(seen: Seen) -> Plan:
     destination, entry = seen.destination, seen.entry
     if destination is not None and _fits(destination, seen):
         if seen.aside is not None:
-            return Plan(Action.NONE, Verdict.CONFLICT, _CONFLICT)
+            return Plan(Action.NONE, Verdict.CONFLICT, CONFLICT)
         return Plan(Action.NONE, Verdict.PUBLISHED)
     if seen.aside is not None and same_but_atime(seen.aside.meta, entry.meta):
-        return Plan(Action.NONE, Verdict.CONFLICT, _CONFLICT)
+        return Plan(Action.NONE, Verdict.CONFLICT, CONFLICT)
     if seen.fate is Fate.FAILED:
         return Plan(Action.NONE, Verdict.FAILED, seen.reason)
-    reason = "the temp file is missing and the destination is not the recorded file"
-    return _nothing_or(seen, Plan(Action.NONE, Verdict.LOST, reason))
-
-
-def _nothing_or(seen: Seen, plan: Plan) -> Plan:
-    """`plan`, unless the backend may still write or did not answer."""
-    if seen.fate is Fate.PENDING:
-        return Plan(Action.NONE, Verdict.RUNNING, seen.reason)
     if seen.fate is Fate.UNKNOWN:
         return Plan(Action.NONE, Verdict.UNKNOWN, seen.reason)
-    return plan
+    reason = "the temp file is missing and the destination is not the recorded file"
+    return Plan(Action.NONE, Verdict.LOST, reason)
 
 
 def _failed(seen: Seen, temp: Facts) -> Plan:
@@ -96,10 +105,10 @@ def _failed(seen: Seen, temp: Facts) -> Plan:
 
 def _finished(seen: Seen, temp: Facts) -> Plan:
     """The transfer has ended and did not fail for this file: is the temp file what it should be?"""
-    entry = seen.entry
+    entry, twin = seen.entry, _twin(seen, temp)
     if not temp.regular:
         return _kept("the temp name is not a regular file")
-    if temp.nlink != 1:
+    if temp.nlink != (1 if twin is None else 2):
         return _kept("the temp file has other names (hard links)")
     if temp.meta.uid not in {seen.euid, entry.meta.uid}:
         return _kept(f"the temp file belongs to uid {temp.meta.uid}")
@@ -111,7 +120,20 @@ def _finished(seen: Seen, temp: Facts) -> Plan:
         return _kept("the temp file was written after its transfer had ended")
     if seen.fate is Fate.UNPROVEN and entry.checksum is None:
         return _kept(f"{seen.reason}; nothing proves that this file is whole")
-    return placed(seen)
+    return twin or placed(seen)
+
+
+def _twin(seen: Seen, temp: Facts) -> Plan | None:
+    """The plan if the file has one of its final names already: a crash between link and unlink."""
+    if _is_twin(temp, seen.destination):
+        return Plan(Action.DROP_TEMP, Verdict.PUBLISHED)
+    if _is_twin(temp, seen.aside):
+        return Plan(Action.DROP_TEMP, Verdict.CONFLICT, CONFLICT)
+    return None
+
+
+def _is_twin(temp: Facts, other: Facts | None) -> bool:
+    return other is not None and temp.ino == other.ino
 
 
 def _wrong_size(seen: Seen, temp: Facts) -> Plan:
@@ -123,7 +145,7 @@ def _wrong_size(seen: Seen, temp: Facts) -> Plan:
 
 def plan_taken(seen: Seen) -> Plan:
     """The plan for a prepared temp file whose destination name turned out to be taken."""
-    if seen.temp and seen.destination and seen.temp.ino == seen.destination.ino:
+    if seen.temp is not None and _is_twin(seen.temp, seen.destination):
         return Plan(Action.DROP_TEMP, Verdict.PUBLISHED)
     return placed(seen)
 
@@ -139,7 +161,7 @@ def placed(seen: Seen) -> Plan:
     if is_prior(destination, entry.prior):
         return Plan(Action.REPLACE, Verdict.PUBLISHED)
     newer = entry.meta.mtime_ns >= destination.meta.mtime_ns
-    return Plan(Action.TAKE_NAME if newer else Action.STEP_ASIDE, Verdict.CONFLICT, _CONFLICT)
+    return Plan(Action.TAKE_NAME if newer else Action.STEP_ASIDE, Verdict.CONFLICT, CONFLICT)
 
 
 def _kept(fact: str) -> Plan:
@@ -158,9 +180,14 @@ def _fits(facts: Facts, seen: Seen) -> bool:
 
 
 def _is_displaced(seen: Seen, temp: Facts) -> bool:
-    """Whether the temp name holds what TAKE_NAME moved away before a crash."""
-    if seen.destination is None or not _fits(seen.destination, seen):
-        return False
-    if seen.aside is not None and seen.aside.ino == temp.ino:
+    """Whether the temp name holds what TAKE_NAME moved away before a crash.
+
+    The destination fits the record. TAKE_NAME makes the conflict copy first; a person may
+    have taken that away since, but what is of another size and has no copy may as well be
+    a temp file that its backend left short, and gets no name.
+    """
+    if _is_twin(temp, seen.aside):
         return True
-    return temp.meta.mtime_ns not in {seen.entry.meta.mtime_ns, seen.closed_mtime_ns}
+    if temp.meta.mtime_ns in {seen.entry.meta.mtime_ns, seen.closed_mtime_ns}:
+        return False
+    return seen.aside is not None or temp.meta.size == seen.entry.meta.size

@@ -18,8 +18,9 @@ NEVER_STARTED = "its transfer was never started: the job ended first"
 class Probes:
     """The probes of one run. `close` when done."""
 
-    def __init__(self, settings: Settings, state_dir: Path) -> None:
+    def __init__(self, settings: Settings, state_dir: Path, *, may_cancel: bool = True) -> None:
         self._settings = settings
+        self._may_cancel = may_cancel
         self._state_dir = state_dir
         self._open: dict[str, Probe | PoststageError] = {}
 
@@ -48,7 +49,7 @@ class Probes:
         if isinstance(probe, PoststageError):
             return dict.fromkeys((one.path for one in group), _unknown(probe))
         try:
-            return _asked(probe, group)
+            return _asked(probe, group, may_cancel=self._may_cancel)
         except BackendError as error:
             return dict.fromkeys((one.path for one in group), _unknown(error))
 
@@ -63,7 +64,7 @@ class Probes:
         return self._open[name]
 
 
-def _asked(probe: Probe, group: list[Pending]) -> Mapping[bytes, Answer]:
+def _asked(probe: Probe, group: list[Pending], *, may_cancel: bool) -> Mapping[bytes, Answer]:
     """Answers for `group`; what can never start any more is made sure of by a cancel."""
     missing = [one.tag for one in group if one.handle is None]
     found = probe.find(missing) if missing else {}
@@ -73,11 +74,25 @@ def _asked(probe: Probe, group: list[Pending]) -> Mapping[bytes, Answer]:
     for one in group:
         handle = handles[one.path]
         if handle is None:
-            result[one.path] = Answer(TransferState.CANCELED, reason=NEVER_STARTED)
+            result[one.path] = _not_found(one)
             continue
         answer = answers.get(handle, Answer(TransferState.UNKNOWN, reason="no answer"))
-        result[one.path] = _settled(answer, one, partial(probe.cancel, handle))
+        cancel = partial(probe.cancel, handle) if may_cancel else _would_cancel
+        result[one.path] = _settled(answer, one, cancel)
     return result
+
+
+def _not_found(one: Pending) -> Answer:
+    """A transfer without a handle that its backend does not know by its tag either."""
+    if one.started:
+        reason = "its transfer was started, and the backend does not know it"
+        return Answer(TransferState.UNKNOWN, reason=reason)
+    return Answer(TransferState.CANCELED, reason=NEVER_STARTED)
+
+
+def _would_cancel() -> Answer:
+    """What a dry run takes a cancel to come to."""
+    return Answer(TransferState.CANCELED)
 
 
 def _settled(answer: Answer, one: Pending, cancel: Callable[[], Answer]) -> Answer:

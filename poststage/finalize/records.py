@@ -12,7 +12,6 @@ import msgspec
 from poststage.durable import atomic, fsops
 from poststage.finalize.commit import now_text
 from poststage.finalize.report import DatasetReport
-from poststage.names import shown
 from poststage.statefile.layout import report_name
 
 _MAX = 8 << 20  # bytes; a thousand problems with long names fit
@@ -38,22 +37,23 @@ def read(state_dir: Path, directory: bytes) -> DatasetReport | None:
 
 def write(
     state_dir: Path, directory: bytes, report: DatasetReport, kept: DatasetReport | None
-) -> str:
-    """Keep `report`, unless `kept` says the same already; what went wrong, or ""."""
+) -> OSError | None:
+    """Keep `report`, unless `kept` says the same already; what went wrong, if anything."""
     if kept is not None and _still(kept) == _still(report):
-        return ""
+        return None
     document = {"by": _by(), "time": now_text(), "report": msgspec.to_builtins(report)}
-    text = json.dumps(document, indent=1).encode("ascii") + b"\n"
+    content = json.dumps(document, indent=1).encode("ascii") + b"\n"
     parent, name = os.path.split(_path(state_dir, directory))
     try:
         fd = fsops.open_dir(parent)
         try:
-            atomic.replace_file(fd, name, text)
+            atomic.replace_file(fd, name, content)
         finally:
             os.close(fd)
     except OSError as error:
-        return f"{shown(os.path.join(parent, name))}: the report is not written: {error.strerror}"
-    return ""
+        text = f"the report is not written: {error.strerror}"
+        return OSError(error.errno, text, os.path.join(parent, name))
+    return None
 
 
 def _still(report: DatasetReport) -> DatasetReport:

@@ -1,12 +1,21 @@
 """The whole run over one STATEDIR, as whoever runs it: lock, scan, windows, waiting, reports."""
 
+import errno
 import os
 import time
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from pathlib import Path
 
 from poststage.durable import lock
-from poststage.errors import ExitCode, PermissionRefusedError, UsageError, worst
+from poststage.errors import (
+    ExitCode,
+    PermissionRefusedError,
+    PoststageError,
+    RunAgainError,
+    UsageError,
+    worst,
+)
 from poststage.finalize import records, whole
 from poststage.finalize.options import Options
 from poststage.finalize.parallel import shared_out
@@ -21,6 +30,7 @@ from poststage.statefile.layout import LOCK_NAME
 
 _POLL_FIRST_S = 0.05
 _POLL_MOST_S = 2.0
+_LOCK_SLICE_S = 0.2
 
 
 def finalize_dir(
@@ -49,27 +59,44 @@ class Run:
         self.state_dir = state_dir
         self.options = options
         self.left = deadline(options.deadline_s)
-        self.stopped: Callable[[], bool] = lambda: stop() or self.left() <= 0
+        self._stop = stop
+        self._pid = os.getpid()
         self.started = time.monotonic()
         self.windows = self._windows()
         self.total = Result({}, [], [])
         self.notes: list[str] = []
+        self.codes: set[ExitCode] = set()
 
     def all(self) -> Report:
         """The run."""
         groups = self._scan()
         if self.options.dry_run or not any(group.pending for group in groups):
             return self._groups(groups)
+        with ExitStack() as stack:
+            self._lock(stack)
+            return self._groups(self._scan())
+
+    def stopped(self) -> bool:
+        """Whether to stop at the next file: asked to, out of time, or left by the parent."""
+        return self._stop() or self.left() <= 0 or self._orphaned()
+
+    def _orphaned(self) -> bool:
+        return os.getpid() != self._pid != os.getppid()
+
+    def _lock(self, stack: ExitStack) -> None:
+        """Hold the lock of STATEDIR until `stack` ends; a stop ends the waiting for it."""
         path = self.state_dir / os.fsdecode(LOCK_NAME)
-        what = f"{shown(os.fsencode(self.state_dir))}"
-        try:
-            with lock.held(path, timeout_s=self.left(), what=what):
-                return self._groups(self._scan())
-        except PermissionError as error:
-            raise PermissionRefusedError(
-                f"{what}: its lock cannot be taken: {error.strerror}; nothing was touched",
-                hint="run finalize as the owner of the directory, or with --dry-run",
-            ) from error
+        what = shown(os.fsencode(self.state_dir))
+        while True:
+            timeout_s = min(self.left(), _LOCK_SLICE_S)
+            try:
+                stack.enter_context(lock.held(path, timeout_s=timeout_s, what=what))
+                return
+            except RunAgainError:
+                if self.stopped():
+                    raise
+            except OSError as error:
+                raise _no_lock(what, error) from error
 
     def _scan(self) -> list[Group]:
         refused: list[OSError] = []
@@ -84,7 +111,8 @@ class Run:
             raise PermissionRefusedError(
                 f"{shown(os.fsencode(self.state_dir))}: cannot be read: {error.strerror}"
             ) from error
-        self.notes = [f"{shown(str(one.filename))}: {one.strerror}" for one in refused]
+        self.notes = [_note(one) for one in refused]
+        self.codes = {_code(one) for one in refused}
         return groups
 
     def _groups(self, groups: list[Group]) -> Report:
@@ -94,7 +122,7 @@ class Run:
         else:
             self._visit(pending, wait=self._may_wait(), held=lambda directory: False)
         reports = [self._report(group) for group in groups]
-        codes = {code for _, code in reports} | ({ExitCode.PERMISSION} if self.notes else set())
+        codes = {code for _, code in reports} | self.codes
         return Report(
             shown(os.fsencode(self.state_dir)),
             worst(codes),
@@ -123,7 +151,8 @@ class Run:
             self._add(self.windows.run(waiting, wait=True, held=held, last=False))
             return self.total.waiting
 
-        self._add(shared_out(self._windows, self.windows, pending, self.options.jobs, visit))
+        jobs = self.options.jobs
+        self._add(shared_out(self._windows, self.windows, pending, jobs, visit, self._stop))
         waiting = self._poll(self.total.waiting, again)
         self._add(self.windows.run(waiting, wait=False, held=held, last=False))
         for directory, some in _by_directory(self.total.deferred).items():
@@ -135,11 +164,17 @@ class Run:
         """`again` on what is left, ever more slowly, until nothing is or the time is over."""
         pause = 0.0
         while waiting and not self.stopped():
-            time.sleep(min(pause, self.left()))
+            self._sleep(pause)
             left = again(waiting)
             pause = _POLL_FIRST_S if len(left) < len(waiting) else pause * 1.5 + _POLL_FIRST_S
             pause, waiting = min(pause, _POLL_MOST_S), left
         return waiting
+
+    def _sleep(self, seconds: float) -> None:
+        """In short pieces: a signal asks for a stop, and sleep(3) goes on after it."""
+        left = deadline(min(seconds, self.left()))
+        while left() > 0 and not self.stopped():
+            time.sleep(min(left(), _POLL_FIRST_S))
 
     def _windows(self) -> Windows:
         return Windows(self.state_dir, self.options, self.stopped)
@@ -147,7 +182,7 @@ class Run:
     def _quiet(self, directory: bytes) -> bool:
         """Whether no state file of this dataset is left that may still publish something."""
         tally = self.total.tallies.get(directory)
-        return tally is None or ExitCode.RUN_AGAIN not in tally.codes
+        return tally is None or tally.codes <= {ExitCode.OK, ExitCode.NEEDS_PERSON}
 
     def _add(self, result: Result) -> None:
         for directory, tally in result.tallies.items():
@@ -176,8 +211,9 @@ class Run:
         report = tally.report()
         if not self.options.dry_run:
             error = records.write(self.state_dir, group.directory, report, kept)
-            if error:
-                self.notes.append(error)
+            if error is not None:
+                self.notes.append(_note(error))
+                self.codes.add(_code(error))
         return report, dataset_code(report, tally.codes)
 
     def _add_done(self, tally: Tally, group: Group, name: bytes) -> None:
@@ -189,6 +225,23 @@ class Run:
                 tally.add_done(loaded.state)
         for extra in done.tallies.values():
             tally.merge(extra)
+
+
+def _no_lock(what: str, error: OSError) -> PoststageError:
+    text = f"{what}: its lock cannot be taken: {error.strerror}; nothing was touched"
+    if _code(error) is ExitCode.PERMISSION:
+        hint = "run finalize as the owner of the directory, or with --dry-run"
+        return PermissionRefusedError(text, hint=hint)
+    return RunAgainError(text, hint="run it again when the cause is gone")
+
+
+def _note(error: OSError) -> str:
+    return f"{shown(error.filename or b'')}: {error.strerror}"
+
+
+def _code(error: OSError) -> ExitCode:
+    refused = isinstance(error, PermissionError) or error.errno == errno.EROFS
+    return ExitCode.PERMISSION if refused else ExitCode.RUN_AGAIN
 
 
 def _by_directory(pending: list[Pending]) -> dict[bytes, list[Pending]]:

@@ -42,6 +42,11 @@ class Facts(Struct, frozen=True):
         """A directory."""
         return self.kind == stat.S_IFDIR
 
+    @property
+    def symlink(self) -> bool:
+        """A symlink."""
+        return self.kind == stat.S_IFLNK
+
 
 class Seen(Struct, frozen=True):
     """One FILE entry, what its backend says of it, and what stands at its names."""

@@ -44,7 +44,7 @@ class Windows:
     def __init__(self, state_dir: Path, options: Options, stopped: Callable[[], bool]) -> None:
         self._root = os.fsencode(state_dir)
         self._options = options
-        self.probes = Probes(options.settings, state_dir)
+        self.probes = Probes(options.settings, state_dir, may_cancel=not options.dry_run)
         opener = open_unswappable if options.restore_owners else fsops.open_dir
         self._dirs = Dirs(opener)
         self._state_dirs = Dirs()
@@ -110,14 +110,20 @@ class Windows:
             found += [one for one in some if answers[one.path].state in _WAITS]
         return found
 
-    def tools(self, *, hold: bool) -> Work:
-        """What the stages of a window share."""
+    def _tools(self, *, hold: bool) -> Work:
         return Work(self._dirs, self._stopped, self._options.restore_owners, hold)
+
+    def judge(self, jobs: list[Job]) -> None:
+        """Fill in what comes of `jobs` if nothing gets its name yet."""
+        if self._options.dry_run:
+            dry_run(jobs, self._tools(hold=False))
+        else:
+            apply(jobs, self._tools(hold=True))
 
     def _work(self, jobs: list[Job], result: Result, *, hold: bool, last: bool) -> None:
         if not jobs:
             return
-        work = self.tools(hold=hold)
+        work = self._tools(hold=hold)
         if self._options.dry_run:
             dry_run(jobs, work)
         else:
@@ -125,10 +131,12 @@ class Windows:
             finish_directories(jobs, work, last=last)
             self._commit(jobs, result)
         for job in jobs:
+            tally = tally_of(result, job.pending.directory)
             if _only_directories_left(job) and not last:
                 result.deferred.append(job.pending)
+                tally.changed += sum(one.changed for one in job.outcomes.values())
             else:
-                tally_of(result, job.pending.directory).add_job(job)
+                tally.add_job(job)
 
     def _commit(self, jobs: list[Job], result: Result) -> None:
         touched: set[bytes] = set()

@@ -89,14 +89,16 @@ class Work(Struct, frozen=True):
 def fate_of(answer: Answer, index: int) -> tuple[Fate, str, int | None]:
     """Fate, reason and the temp's closing mtime of entry `index`, from the backend's answer."""
     one = answer.files.get(index)
-    if one is None:
+    if one is None or answer.state is TransferState.UNKNOWN:
         fate = _FATES[answer.state]
-        if answer.state is TransferState.FAILED and not answer.files:
-            fate = Fate.UNPROVEN  # nothing says which of its files were whole
+        if answer.state is TransferState.FAILED:
+            fate = Fate.UNPROVEN  # nothing says whether this file was whole
         return fate, answer.reason or _SAYS[fate], None
-    if answer.state.ended and not one.state.ended:
-        return Fate.FAILED, one.reason or answer.reason or _SAYS[Fate.FAILED], None
     fate = _FATES[one.state]
+    if fate is Fate.PENDING and answer.state.ended:
+        # Nobody copies it any more. Of a transfer that is said to be whole, that is no answer.
+        whole = answer.state is TransferState.FULLSUCCESS
+        fate = Fate.UNKNOWN if whole else Fate.FAILED
     return fate, one.reason or answer.reason or _SAYS[fate], one.mtime_ns
 
 

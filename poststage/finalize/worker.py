@@ -42,10 +42,11 @@ def finalize_as(owner: Owner | None, state_dir: Path, options: Options) -> Repor
         RunAgainError: the worker died or did not end by the deadline.
     """
     receive, send = os.pipe2(os.O_CLOEXEC)
+    parent = os.getpid()
     pid = os.fork()
     if pid == 0:
         os.close(receive)
-        _worker(send, owner, state_dir, options)
+        _worker(send, parent, owner, state_dir, options)
     os.close(send)
     try:
         return _outcome(_collected(pid, receive, options))
@@ -53,11 +54,11 @@ def finalize_as(owner: Owner | None, state_dir: Path, options: Options) -> Repor
         os.close(receive)
 
 
-def _worker(send: int, owner: Owner | None, state_dir: Path, options: Options) -> None:
+def _worker(send: int, parent: int, owner: Owner | None, state_dir: Path, options: Options) -> None:
     """Never returns."""
     code = 1
     try:
-        stop = _stopping()
+        stop = _stopping(parent)
         if owner is not None and not owner.trusted:
             become(owner)
         trusted = owner is not None and owner.trusted
@@ -91,8 +92,11 @@ def _of_machine(error: OSError, state_dir: Path) -> PoststageError:
     )
 
 
-def _stopping() -> Callable[[], bool]:
-    """Reset what a scheduler's hook may have blocked; the first signal asks for a clean stop."""
+def _stopping(parent: int) -> Callable[[], bool]:
+    """Reset what a scheduler's hook may have blocked; the first signal asks for a clean stop.
+
+    So does the end of `parent`, which is there to bound this process.
+    """
     signal.pthread_sigmask(signal.SIG_SETMASK, set())
     asked: list[int] = []
 
@@ -102,7 +106,7 @@ def _stopping() -> Callable[[], bool]:
 
     for number in _SIGNALS:
         signal.signal(number, on_signal)
-    return lambda: bool(asked)
+    return lambda: bool(asked) or os.getppid() != parent
 
 
 def _collected(pid: int, receive: int, options: Options) -> bytes:
