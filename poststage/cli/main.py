@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from io import TextIOWrapper
 from typing import NamedTuple
 
 import click
@@ -102,6 +103,8 @@ def finalize_main(args: Sequence[str] | None = None) -> None:
 
 
 def _run(command: click.Command, prog_name: str, args: Sequence[str] | None) -> None:
+    if isinstance(sys.stdout, TextIOWrapper):  # it may be closed, or a test's
+        sys.stdout.reconfigure(errors="backslashreplace")  # as stderr is
     with exit_on_error():
         try:
             status = command.main(args, prog_name=prog_name, standalone_mode=False)

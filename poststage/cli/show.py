@@ -1,6 +1,7 @@
 """`poststage show`: one state file, read for a person, up to the damage if it is damaged."""
 
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,8 @@ def _read(path: Path) -> tuple[State | None, str]:
     except tuple(_UNREADABLE) as error:
         raise _UNREADABLE[type(error)](f"{path}: {error.strerror}") from error
     try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise UsageError(f"{path}: is not a regular file", hint="name one state file")
         damage = fill(builder, fd)
         torn = not damage and os.fstat(fd).st_size > builder.whole_bytes
     finally:
@@ -76,8 +79,8 @@ def _document(path: Path, state: State | None, damage: str) -> dict[str, Any]:
 def lines(state: State | None) -> Iterator[str]:
     """`state` line by line, fit for a terminal."""
     if state is None:
-        yield "no record is whole: its agent was stopped while it created the file"
-        yield "nothing was handed over"
+        yield "no record is whole: its agent was stopped while it created the file, and nothing"
+        yield "was handed over (or this is no state file)"
         return
     yield from _head(state)
     for index, entry in enumerate(state.entries):
