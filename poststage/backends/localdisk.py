@@ -16,12 +16,12 @@ from poststage.model import TransferState
 
 FOLDER = ".local"
 HOST_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,252}"
-_HANDLE = re.compile(f"^({HOST_PATTERN}):({HANDLE_PATTERN.strip('^$')})$")
+_HANDLE = re.compile(f"({HOST_PATTERN}):({HANDLE_PATTERN})")
 
 
 def parse(handle: str) -> tuple[str, str]:
     """Host and the daemon's own handle; ValueError for what this backend never gave."""
-    match = _HANDLE.match(handle)
+    match = _HANDLE.fullmatch(handle)
     if match is None:
         raise ValueError("is not a handle of this backend")
     return match[1], match[2]

@@ -13,10 +13,10 @@ from poststage.model import TransferState
 
 VERSION = 1
 
-TAG_PATTERN = "^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$"
-Tag = Annotated[str, Meta(pattern=TAG_PATTERN)]
-HANDLE_PATTERN = "^[A-Za-z0-9_][A-Za-z0-9._-]{0,199}$"
-Handle = Annotated[str, Meta(pattern=HANDLE_PATTERN)]
+TAG_PATTERN = r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}"  # whole, as for re.fullmatch
+Tag = Annotated[str, Meta(pattern=rf"^{TAG_PATTERN}\Z")]
+HANDLE_PATTERN = r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}"
+Handle = Annotated[str, Meta(pattern=rf"^{HANDLE_PATTERN}\Z")]
 Name = Annotated[str, Meta(min_length=1, max_length=3 * 4096)]
 REASON_MAX = 300  # characters in written form; a reply holds many
 Text = Annotated[str, Meta(max_length=REASON_MAX)]
@@ -57,7 +57,7 @@ class ItemRecord(Wire, tag_field="record", tag="item", frozen=True):
 class EventRecord(Wire, tag_field="record", tag="event", frozen=True):
     """started (also: went on after a stop), stopped (nobody copies now), cancelled (for good)."""
 
-    event: Annotated[str, Meta(pattern="^(started|stopped|cancelled)$")]
+    event: Annotated[str, Meta(pattern=r"^(started|stopped|cancelled)\Z")]
     time_ns: Time
     count: Count | None = None
     """started, the first time: how many files there are."""
@@ -77,7 +77,7 @@ class OutcomeRecord(Wire, tag_field="record", tag="outcome", frozen=True):
     """How file `index` ended."""
 
     index: Count
-    state: Annotated[str, Meta(pattern="^(FULLSUCCESS|FAILED|CANCELED)$")]
+    state: Annotated[str, Meta(pattern=r"^(FULLSUCCESS|FAILED|CANCELED)\Z")]
     reason: Text = ""
     mtime_ns: Time | None = None
     """The temp file's mtime when it was closed."""
@@ -86,7 +86,7 @@ class OutcomeRecord(Wire, tag_field="record", tag="outcome", frozen=True):
 class EndRecord(Wire, tag_field="record", tag="ended", frozen=True):
     """How the transfer ended; the last line."""
 
-    state: Annotated[str, Meta(pattern="^(FULLSUCCESS|PARTIALSUCCESS|FAILED|CANCELED)$")]
+    state: Annotated[str, Meta(pattern=r"^(FULLSUCCESS|PARTIALSUCCESS|FAILED|CANCELED)\Z")]
     time_ns: Time
 
 

@@ -1,0 +1,50 @@
+"""A root's own things: made once, kept, and read back."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from poststage.copier import root as roots
+from poststage.errors import RunAgainError
+
+
+@pytest.fixture
+def root_fd(tmp_path: Path) -> Iterator[int]:
+    fd = roots.open_root(tmp_path / "root")
+    yield fd
+    os.close(fd)
+
+
+def test_a_root_is_made_for_its_owner_alone(root_fd: int) -> None:
+    assert os.fstat(root_fd).st_mode & 0o7777 == 0o700
+
+
+def test_the_identity_is_made_once(root_fd: int) -> None:
+    made = roots.identity(root_fd)
+    assert len(made) == 8
+    assert roots.identity(root_fd) == made
+
+
+def test_the_lock_has_one_holder_and_names_it(tmp_path: Path, root_fd: int) -> None:
+    root = tmp_path / "root"
+    assert roots.is_free(root)
+    with roots.locked(root, root_fd):
+        roots.write_holder(root_fd)
+        assert not roots.is_free(root)
+        with (
+            pytest.raises(RunAgainError, match=f"pid {os.getpid()} on "),
+            roots.locked(root, root_fd),
+        ):
+            pass
+    assert roots.is_free(root)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"pid":1}'])
+def test_a_holder_that_cannot_be_read_is_nobody(
+    tmp_path: Path, root_fd: int, content: bytes
+) -> None:
+    assert roots.holder(root_fd) is None
+    (tmp_path / "root" / "daemon.json").write_bytes(content)
+    assert roots.holder(root_fd) is None
