@@ -21,7 +21,16 @@ CUT_PIPE: Final = 141  # 128 + SIGPIPE
 
 # Faults of the machine that may pass; any other OSError that nobody explained is a bug.
 _MAY_PASS = frozenset(
-    {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENOMEM}
+    {
+        errno.ENOSPC,
+        errno.EDQUOT,
+        errno.EIO,
+        errno.ESTALE,
+        errno.ETIMEDOUT,
+        errno.ENOMEM,
+        errno.EMFILE,
+        errno.EINTR,
+    }
 )
 _FORBIDDEN = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 

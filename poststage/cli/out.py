@@ -22,7 +22,8 @@ _EPILOG = """\b
 Examples:
   mpirun -n 64 poststage out --dataset step.7 /bb/step.7 /lustre/me/step.7
   poststage out result.h5 /lustre/me/
-  find /bb/run -type f -printf '%p\\t/lustre/me/%P\\n' | poststage out --from-file -
+  find /bb/run -type f -printf '%p\\t/lustre/me/%P\\n' |
+      poststage out --from-file -
 """
 _PATH = click.Path(path_type=bytes)
 

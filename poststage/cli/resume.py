@@ -26,6 +26,10 @@ def resume(*, state_dir: Path, dataset: str | None, site: Path | None, as_json: 
     that were never started are `finalize`'s. Safe to run again.
 
     Exit status: 0 nothing is stopped any more, 75 something still is, or a backend did not answer.
+
+    \b
+    Example:
+      poststage resume --dir /lustre/me/state
     """
     with exit_on_error():
         settings = config.load(site)

@@ -47,6 +47,10 @@ def wait(
 
     Exit status: 0 all have arrived, 3 one has failed or was cancelled, 75 one has not
     ended in time or was stopped. `finalize` has still to be run.
+
+    \b
+    Example:
+      poststage wait --dir /lustre/me/state --timeout 600
     """
     with exit_on_error():
         settings = config.load(site)
@@ -70,6 +74,10 @@ def cancel(*, state_dir: Path, dataset: str | None, site: Path | None, as_json: 
     sources are not touched.
 
     Exit status: 0 all have ended, 75 a backend did not answer: run it again.
+
+    \b
+    Example:
+      poststage cancel --dir /lustre/me/state --dataset step.7
     """
     with exit_on_error():
         settings = config.load(site)
