@@ -8,6 +8,7 @@ from poststage import config
 from poststage.agent.known import Known, Probes
 from poststage.backends.base import Answer
 from poststage.cli.common import dir_option, exit_on_error, json_option, say, site_option
+from poststage.cli.owner import become_owner
 from poststage.cli.transfers import read, show
 from poststage.errors import ExitCode, PoststageError, worst
 from poststage.model import TransferState
@@ -33,6 +34,7 @@ def resume(*, state_dir: Path, dataset: str | None, site: Path | None, as_json: 
     """
     with exit_on_error():
         settings = config.load(site)
+        become_owner(state_dir, settings)
         transfers, codes = read(state_dir, dataset)
         with Probes(settings, state_dir) as probes:
             answers = probes.answers(transfers)

@@ -18,6 +18,7 @@ from poststage.cli.common import (
     say,
     site_option,
 )
+from poststage.cli.owner import become_owner
 from poststage.errors import ExitCode, PoststageError, worst
 from poststage.model import TransferState
 from poststage.names import shown, to_text
@@ -54,6 +55,7 @@ def wait(
     """
     with exit_on_error():
         settings = config.load(site)
+        become_owner(state_dir, settings)
         transfers, codes = read(state_dir, dataset)
         limit_s = settings.deadline_s if timeout_s is None else timeout_s
         with Probes(settings, state_dir) as probes:
@@ -81,6 +83,7 @@ def cancel(*, state_dir: Path, dataset: str | None, site: Path | None, as_json: 
     """
     with exit_on_error():
         settings = config.load(site)
+        become_owner(state_dir, settings)
         transfers, codes = read(state_dir, dataset)
         with Probes(settings, state_dir) as probes:
             answers = {one.path: _cancelled(probes, one) for one in transfers}
