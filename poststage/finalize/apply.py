@@ -7,6 +7,7 @@ then what needs those names. A batch costs a few flushes, not one for each file.
 import os
 from collections import defaultdict
 from collections.abc import Iterable
+from contextlib import suppress
 
 from poststage import names
 from poststage.durable import fsops
@@ -165,7 +166,8 @@ def _sync_alone(step: Step, work: Work) -> None:
         reason = f"fsync: {error.strerror}; what the disk holds is unknown; the temp file is kept"
         step.job.outcomes[step.index] = outcome(Verdict.FAILED, reason)
     finally:
-        os.close(fd)
+        with suppress(OSError):  # what close says is older than what fsync has said
+            os.close(fd)
 
 
 def _sync_directories(touched: Iterable[tuple[Job, int, bytes]], work: Work) -> None:

@@ -42,8 +42,8 @@ def take_name(dir_fd: int, temp: bytes, name: bytes, stamp: str) -> bytes:
         aside = step_aside(dir_fd, name, name, stamp)
         fsops.publish(dir_fd, temp, name)
         return aside
+    fsops.sync(dir_fd)  # the further name is durable before the one that it had goes
     if not fsops.exchange(dir_fd, temp, name):
-        fsops.sync(dir_fd)  # the further name is durable before the one that it had goes
         fsops.replace(dir_fd, temp, name)
         return aside
     return set_aside(dir_fd, temp, name, stamp)

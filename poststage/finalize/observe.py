@@ -36,30 +36,27 @@ def look(seen: Seen, dir_fd: int, *, created_ns: int, full: bool = False) -> tup
     name = names.split(entry.destination)[1]
     info = fsops.facts(dir_fd, name)
     destination = None if info is None else facts_of(info)
-    aside = find_aside(seen, dir_fd, name, temp, created_ns)
-    return (
-        replace(
-            seen, temp=temp, looked=True, destination=destination, aside=aside, euid=os.geteuid()
-        ),
-        fd,
-    )
+    aside_name, aside = find_aside(seen, dir_fd, name, temp, created_ns)
+    seen = replace(seen, temp=temp, looked=True, destination=destination, euid=os.geteuid())
+    return replace(seen, aside=aside, aside_name=aside_name), fd
 
 
 def find_aside(
     seen: Seen, dir_fd: int, name: bytes, temp: Facts | None, created_ns: int
-) -> Facts | None:
+) -> tuple[bytes, Facts | None]:
     """The conflict copy that this transfer made of `name`, or the first that there is."""
-    first = None
+    first: tuple[bytes, Facts | None] = b"", None
     for attempt in range(_ATTEMPTS):
-        info = fsops.facts(dir_fd, names.conflict_name(name, stamp(created_ns), attempt))
+        aside = names.conflict_name(name, stamp(created_ns), attempt)
+        info = fsops.facts(dir_fd, aside)
         if info is None:
             return first
         facts = facts_of(info)
-        first = first or facts
+        first = first if first[1] else (aside, facts)
         if temp is not None and facts.ino == temp.ino:
-            return facts
+            return aside, facts
         if same_but_atime(facts.meta, seen.entry.meta):
-            return facts
+            return aside, facts
     return first
 
 

@@ -7,11 +7,10 @@ from poststage.durable import fsops
 from poststage.errors import PoststageError
 from poststage.finalize import conflict, observe
 from poststage.finalize.outcome import Outcome, outcome, refused
-from poststage.finalize.plan import CONFLICT, Action, plan_taken
+from poststage.finalize.plan import CONFLICT, Action, displaced, plan_taken, stepped_aside
 from poststage.finalize.seen import facts_of
 from poststage.finalize.work import Step, Work
 from poststage.model import Verdict
-from poststage.names import shown
 
 
 def place(step: Step, work: Work) -> Outcome:
@@ -49,7 +48,7 @@ def drop_replaced(step: Step, work: Work) -> Outcome | None:
     except (OSError, PoststageError) as error:
         return refused("dropping what it replaced", error)
     if aside:
-        return outcome(Verdict.CONFLICT, _now_aside(CONFLICT, aside), changed=True)
+        return outcome(Verdict.CONFLICT, displaced(CONFLICT, aside), changed=True)
     return outcome(Verdict.PUBLISHED, changed=True)
 
 
@@ -66,7 +65,7 @@ def _act(step: Step, dir_fd: int) -> str:
     elif action in {Action.DROP_TEMP, Action.DROP_PRIOR}:
         fsops.sync(dir_fd)  # its other name is durable before this one goes
         fsops.unlink(dir_fd, entry.temp)
-    elif action is not Action.NONE:
+    elif action not in {Action.NONE, Action.RESTORE}:
         return _conflict(step, dir_fd, name)
     return ""
 
@@ -76,16 +75,12 @@ def _conflict(step: Step, dir_fd: int, name: bytes) -> str:
     temp, action = step.seen.entry.temp, step.plan.action
     if action is Action.TAKE_NAME:
         aside = conflict.take_name(dir_fd, temp, name, stamp)
-        return _now_aside(step.plan.reason, aside)
+        return displaced(step.plan.reason, aside)
     if action is Action.SET_ASIDE:
         aside = conflict.set_aside(dir_fd, temp, name, stamp)
-        return _now_aside(step.plan.reason, aside)
+        return displaced(step.plan.reason, aside)
     aside = conflict.step_aside(dir_fd, temp, name, stamp)
-    return f"{step.plan.reason}; the file of this transfer is now {shown(aside)}"
-
-
-def _now_aside(reason: str, aside: bytes) -> str:
-    return f"{reason}; what stood there is now {shown(aside)}"
+    return stepped_aside(step.plan.reason, aside)
 
 
 def _taken(step: Step, work: Work) -> Outcome:

@@ -7,6 +7,7 @@ from msgspec import Struct
 from poststage.errors import ExitCode
 from poststage.finalize.seen import Facts, Fate, Seen, is_prior, same_but_atime
 from poststage.model import Verdict
+from poststage.names import shown
 
 
 class Action(Enum):
@@ -27,6 +28,8 @@ class Action(Enum):
     """After a crash between link and unlink: the file has its name and the temp name too."""
     DROP_PRIOR = "drop what was replaced"
     """After a crash in REPLACE: the temp name holds the recorded file that was replaced."""
+    RESTORE = "restore metadata"
+    """Metadata of a file that has its destination name already (AXL's transfers alone)."""
     DELETE = "delete"
     """Unlink the partial temp file of a failed transfer."""
 
@@ -43,6 +46,22 @@ class Plan(Struct, frozen=True):
 
 _PUBLISHED = Plan(Action.PUBLISH, Verdict.PUBLISHED)
 CONFLICT = "the destination changed after the transfer was created; both are kept"
+_DIRECTORY = "a directory stands at the destination; it was left alone"
+
+
+def displaced(why: str, aside: bytes) -> str:
+    """The reason of a conflict in which the transfer's file took the name."""
+    return f"{why}; what stood there is now {shown(aside)}"
+
+
+def stepped_aside(why: str, aside: bytes) -> str:
+    """The reason of a conflict in which the transfer's file became the copy."""
+    return f"{why}; the file of this transfer is now {shown(aside)}"
+
+
+def _why(seen: Seen) -> str:
+    is_directory = seen.destination is not None and seen.destination.directory
+    return _DIRECTORY if is_directory else CONFLICT
 
 
 def plan_file(seen: Seen) -> Plan:
@@ -85,10 +104,10 @@ def _without_temp(seen: Seen) -> Plan:
     destination, entry = seen.destination, seen.entry
     if destination is not None and _fits(destination, seen):
         if seen.aside is not None:
-            return Plan(Action.NONE, Verdict.CONFLICT, CONFLICT)
+            return Plan(Action.NONE, Verdict.CONFLICT, displaced(CONFLICT, seen.aside_name))
         return Plan(Action.NONE, Verdict.PUBLISHED)
     if seen.aside is not None and same_but_atime(seen.aside.meta, entry.meta):
-        return Plan(Action.NONE, Verdict.CONFLICT, CONFLICT)
+        return Plan(Action.NONE, Verdict.CONFLICT, stepped_aside(_why(seen), seen.aside_name))
     if seen.fate is Fate.FAILED:
         return Plan(Action.NONE, Verdict.FAILED, seen.reason)
     if seen.fate is Fate.UNKNOWN:
@@ -128,7 +147,8 @@ def _twin(seen: Seen, temp: Facts) -> Plan | None:
     if _is_twin(temp, seen.destination):
         return Plan(Action.DROP_TEMP, Verdict.PUBLISHED)
     if _is_twin(temp, seen.aside):
-        return Plan(Action.DROP_TEMP, Verdict.CONFLICT, CONFLICT)
+        reason = stepped_aside(_why(seen), seen.aside_name)
+        return Plan(Action.DROP_TEMP, Verdict.CONFLICT, reason)
     return None
 
 
@@ -156,8 +176,7 @@ def placed(seen: Seen) -> Plan:
     if not seen.looked or destination is None:
         return _PUBLISHED
     if destination.directory:
-        reason = "a directory stands at the destination; it was left alone"
-        return Plan(Action.STEP_ASIDE, Verdict.CONFLICT, reason)
+        return Plan(Action.STEP_ASIDE, Verdict.CONFLICT, _why(seen))
     if is_prior(destination, entry.prior):
         return Plan(Action.REPLACE, Verdict.PUBLISHED)
     newer = entry.meta.mtime_ns >= destination.meta.mtime_ns

@@ -20,6 +20,8 @@ class Fate(Enum):
     """It may still be written."""
     UNPROVEN = "unproven"
     """The transfer ended badly and the backend does not tell files apart."""
+    SIZED = "sized"
+    """Nobody can be asked and nobody writes it any more: its size is the evidence (AXL)."""
     UNKNOWN = "unknown"
     """No answer."""
 
@@ -31,6 +33,7 @@ class Facts(Struct, frozen=True):
     nlink: int
     kind: int
     meta: Meta
+    ctime_ns: int = 0
 
     @property
     def regular(self) -> bool:
@@ -61,6 +64,8 @@ class Seen(Struct, frozen=True):
     destination: Facts | None = None
     aside: Facts | None = None
     """What stands at the conflict name (looked at only where it can matter)."""
+    aside_name: bytes = b""
+    """Which conflict name that is."""
     directory_missing: bool = False
     closed_mtime_ns: int | None = None
     """The temp file's mtime when the backend closed it."""
@@ -74,7 +79,7 @@ def facts_of(info: os.stat_result) -> Facts:
     meta = Meta(
         info.st_size, info.st_uid, info.st_gid, mode & 0o7777, info.st_atime_ns, info.st_mtime_ns
     )
-    return Facts(info.st_ino, info.st_nlink, stat.S_IFMT(mode), meta)
+    return Facts(info.st_ino, info.st_nlink, stat.S_IFMT(mode), meta, info.st_ctime_ns)
 
 
 def same_but_atime(one: Meta, other: Meta) -> bool:

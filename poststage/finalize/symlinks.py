@@ -13,7 +13,7 @@ from poststage.durable import fsops
 from poststage.errors import PoststageError
 from poststage.finalize import observe
 from poststage.finalize.outcome import Outcome, outcome, refused
-from poststage.finalize.plan import CONFLICT, Action, Plan, placed
+from poststage.finalize.plan import CONFLICT, Action, Plan, displaced, placed, stepped_aside
 from poststage.finalize.prepare import HELD_BACK, made_later
 from poststage.finalize.seen import Facts, Seen, facts_of, is_prior
 from poststage.finalize.work import Job, Step, Work
@@ -58,8 +58,7 @@ def _of_earlier_run(seen: Seen, dir_fd: int, name: bytes, created_ns: int) -> Pl
     entry, temp = seen.entry, seen.temp
     if _stands(dir_fd, name, entry):
         if temp is None:
-            made = Verdict.PUBLISHED if seen.aside is None else Verdict.CONFLICT
-            return Plan(Action.NONE, made, "" if seen.aside is None else CONFLICT)
+            return _left_alone(seen)
         if is_prior(temp, entry.prior):
             return Plan(Action.DROP_PRIOR, Verdict.PUBLISHED)
         if _same(temp, seen.destination):
@@ -68,8 +67,15 @@ def _of_earlier_run(seen: Seen, dir_fd: int, name: bytes, created_ns: int) -> Pl
     aside = names.conflict_name(name, observe.stamp(created_ns), 0)
     if _stands(dir_fd, aside, entry):
         action = Action.DROP_TEMP if temp and _same(temp, seen.aside) else Action.NONE
-        return Plan(action, Verdict.CONFLICT, CONFLICT)
+        return Plan(action, Verdict.CONFLICT, stepped_aside(CONFLICT, aside))
     return None
+
+
+def _left_alone(seen: Seen) -> Plan:
+    """The symlink has its name; what it displaced, if anything, has a conflict name."""
+    if seen.aside is None:
+        return Plan(Action.NONE, Verdict.PUBLISHED)
+    return Plan(Action.NONE, Verdict.CONFLICT, displaced(CONFLICT, seen.aside_name))
 
 
 def _make(dir_fd: int, entry: Entry, temp: Facts | None) -> None:
@@ -87,7 +93,10 @@ def _stands(dir_fd: int, name: bytes, entry: Entry) -> bool:
     info = fsops.facts(dir_fd, name)
     if info is None or not fsops.is_symlink(info) or info.st_mtime_ns != entry.meta.mtime_ns:
         return False
-    return os.readlink(name, dir_fd=dir_fd) == entry.target
+    fits = os.readlink(name, dir_fd=dir_fd) == entry.target
+    if fits:  # readlink has changed its atime, which is restored
+        fsops.set_link_times(dir_fd, name, entry.meta.atime_ns, entry.meta.mtime_ns)
+    return fits
 
 
 def _same(one: Facts, other: Facts | None) -> bool:
