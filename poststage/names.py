@@ -30,12 +30,10 @@ def from_text(text: str) -> bytes:
     Raises:
         ValueError: `text` is not the written form of any name.
     """
-    raw = text.encode("ascii")  # UnicodeEncodeError is a ValueError
-    if "%" not in text:
-        name = raw
-    else:
-        name = _ESCAPE.sub(lambda m: chr(int(m[1], 16)), text).encode("latin-1")
-    if ("%" in text or _ESCAPED.search(raw) is not None) and to_text(name) != text:
+    if text.isascii() and text.isprintable() and _SECOND.isdisjoint(text):
+        return text.encode("ascii")
+    name = _ESCAPE.sub(lambda m: chr(int(m[1], 16)), text).encode("latin-1")
+    if to_text(name) != text:
         raise ValueError("is not the written form of a name")
     return name
 
