@@ -30,7 +30,8 @@ def from_text(text: str) -> bytes:
     Raises:
         ValueError: `text` is not the written form of any name.
     """
-    if text.isascii() and text.isprintable() and _SECOND.isdisjoint(text):
+    plain = text.isascii() and text.isprintable() and "%" not in text
+    if plain and '"' not in text and "\\" not in text:
         return text.encode("ascii")
     name = _ESCAPE.sub(lambda m: chr(int(m[1], 16)), text).encode("latin-1")
     if to_text(name) != text:
