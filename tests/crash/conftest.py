@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.crash import shim
+from tests.crash import shim, tally
 
 
 @pytest.fixture(scope="session")
@@ -28,3 +28,12 @@ def library(workshop: Path) -> Path:
     if shim.compiler() is None:
         pytest.skip("no C compiler on this machine")
     return shim.build(workshop)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """The table of what was injected and what came of it."""
+    lines = tally.table()
+    if lines:
+        terminalreporter.section(f"crash harnesses ({tally.LEVEL.value or 'sample'})")
+        for line in lines:
+            terminalreporter.write_line(line)

@@ -59,10 +59,13 @@ class Outcome(Struct, frozen=True):
 class ForkServer:
     """A process that has imported `modules` under the shim. A context manager."""
 
-    def __init__(self, shim: Shim, directory: Path, modules: Sequence[str]) -> None:
+    def __init__(
+        self, shim: Shim, directory: Path, modules: Sequence[str], paths: Sequence[Path] = ()
+    ) -> None:
         self.shim = shim
         self._output = directory / "output"
-        environment = {**shim.environment(), "PYTHONPATH": str(REPOSITORY)}
+        search = os.pathsep.join(map(str, [REPOSITORY, *paths]))
+        environment = {**shim.environment(), "PYTHONPATH": search}
         self._process = subprocess.Popen(
             [sys.executable, str(SERVER), *modules],
             stdin=subprocess.PIPE,

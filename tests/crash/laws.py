@@ -3,6 +3,7 @@
 The numbers are those of docs/finalize-protocol.md.
 """
 
+import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
@@ -22,6 +23,12 @@ class Promise(Struct, frozen=True):
     """The complete new version; None where the transfer failed and nothing may appear."""
     old: Node | None = None
     """What stood there before; None for nothing."""
+    also: tuple[bytes, ...] = ()
+    """Further names under which the data may be found."""
+    or_at: tuple[bytes, ...] = ()
+    """Names that the new version may get instead (a conflict copy whose name was taken)."""
+    keeps_old: tuple[bytes, ...] = ()
+    """Where else the old version may stand; it must be somewhere, if any name is given."""
 
 
 class Scene(Protocol):
@@ -59,9 +66,12 @@ class Scene(Protocol):
         """`node` without what may differ between two runs to the same end."""
 
 
-def violations(scene: Scene, before: Tree, now: Tree) -> list[str]:
-    """What of `now` breaks a law, in words; `before` is the tree as it was laid out."""
-    settled = scene.settled(now)
+def violations(scene: Scene, before: Tree, now: Tree, *, settled: bool | None = None) -> list[str]:
+    """What of `now` breaks a law, in words; `before` is the tree as it was laid out.
+
+    `settled` False: do not hold the program to what it has committed (it was lied to).
+    """
+    settled = scene.settled(now) if settled is None else settled
     found = [text for promise in scene.promises for text in _broken(promise, now, settled)]
     touched = {promise.destination for promise in scene.promises}
     touched |= {promise.temp for promise in scene.promises}
@@ -81,7 +91,7 @@ def violations(scene: Scene, before: Tree, now: Tree) -> list[str]:
 def _differs(node: Node, now: Node | None) -> bool:
     if now is None:
         return True
-    if node.kind == now.kind == 0o040000:  # its entries may change, and its times with them
+    if node.kind == now.kind == stat.S_IFDIR:  # its entries may change, and its times with them
         return (node.mode, node.uid, node.gid) != (now.mode, now.uid, now.gid)
     return replace(node, atime_ns=0) != replace(now, atime_ns=0)
 
@@ -92,23 +102,43 @@ def is_version(node: Node, version: Node) -> bool:
 
 
 def _version(node: Node) -> tuple[object, ...]:
+    if node.kind == stat.S_IFDIR:  # its contents and times are its entries'
+        return node.kind, node.mode, node.uid, node.gid
     return node.kind, node.mode, node.uid, node.gid, node.mtime_ns, node.content
+
+
+def _stands(version: Node | None, there: Node | None) -> bool:
+    if version is None or there is None:
+        return version is there
+    return is_version(there, version)
 
 
 def _broken(promise: Promise, now: Tree, settled: bool) -> Iterator[str]:
     there, temp = now.get(promise.destination), now.get(promise.temp)
-    new, old = promise.new, promise.old
-    is_new = there is not None and new is not None and is_version(there, new)
-    is_old = there is None if old is None else there is not None and is_version(there, old)
-    if not is_new and not is_old:
-        yield f"law 1: {promise.destination!r} is {shown(there)}, not {shown(new)}, {shown(old)}"
-    if new is None:
+    places = (promise.destination, *promise.or_at)
+    is_new = promise.new is not None and any(_stands(promise.new, now.get(p)) for p in places)
+    if not is_new and not _stands(promise.old, there):
+        versions = f"{shown(promise.new)}, {shown(promise.old)}"
+        yield f"law 1: {promise.destination!r} is {shown(there)}, not {versions}"
+    old_places = (promise.destination, *promise.keeps_old)
+    if promise.keeps_old and not any(_stands(promise.old, now.get(p)) for p in old_places):
+        yield f"law 2: what stood at {promise.destination!r} is lost"
+    if promise.new is None:
+        if settled and temp is not None:
+            yield f"law 3: the temp file of the failed {promise.destination!r} is left"
         return
-    kept = is_new or (temp is not None and temp.content == new.content and temp.kind == new.kind)
-    if not kept:
+    if not is_new and not _kept(promise, promise.new, now):
         yield f"law 2: the data of {promise.destination!r} is lost; its temp is {shown(temp)}"
     if settled and not is_new:
         yield f"law 2: committed, and {promise.destination!r} is {shown(there)}"
+
+
+def _kept(promise: Promise, new: Node, now: Tree) -> bool:
+    """Whether the bytes can be reached; links and directories can be made again at any time."""
+    if new.kind != stat.S_IFREG:
+        return True
+    places = (now.get(name) for name in (promise.temp, *promise.also))
+    return any(one is not None and one.content == new.content for one in places)
 
 
 def differences(scene: Scene, want: Tree, now: Tree) -> list[str]:
@@ -123,6 +153,6 @@ def differences(scene: Scene, want: Tree, now: Tree) -> list[str]:
 def _end(lasting: Callable[[bytes, Node], Node], name: bytes, node: Node | None) -> Node | None:
     if node is None:
         return None
-    if node.kind == 0o040000:  # a directory's own times are nobody's promise
+    if node.kind == stat.S_IFDIR:  # a directory's own times are nobody's promise
         node = replace(node, atime_ns=0, mtime_ns=0)
     return lasting(name, replace(node, ino=0))

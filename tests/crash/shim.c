@@ -68,6 +68,8 @@ struct record {           /* then path, other and data, each without a NUL; padd
     int32_t error;
     int32_t pid;
     int32_t whole;        /* set last: a record of a killed process may lack it */
+    int32_t by_name;      /* the call names its object, and not by a descriptor */
+    int32_t unused;
     char name[24];
 };
 
@@ -217,8 +219,22 @@ static void fire(const struct call *c)
     __atomic_add_fetch(&control->fired, 1, __ATOMIC_SEQ_CST);
 }
 
+static int by_name(const struct call *c)
+{
+    return c->fd == -1 && c->kind != CLOSE;
+}
+
+/* ENOENT and EEXIST say something about a name: a call on a descriptor cannot answer so. */
+static int is_nonsense(const struct call *c)
+{
+    int about_names = control->error == ENOENT || control->error == EEXIST;
+    return control->action == REFUSE && about_names && !by_name(c);
+}
+
 static void act(struct call *c)
 {
+    if (is_nonsense(c))
+        return;
     struct timespec pause_for = {control->delay_ns / 1000000000, control->delay_ns % 1000000000};
     if (control->action == KILL_TORN || control->action == SHORT)
         return; /* only a write can; see torn() */
@@ -282,6 +298,7 @@ static void note(struct call *c, int64_t result, int error)
     r->data_size = (uint32_t)data;
     r->error = result == -1 ? error : 0;
     r->pid = getpid();
+    r->by_name = by_name(c);
     snprintf(r->name, sizeof r->name, "%s", c->name);
     char *to = (char *)(r + 1);
     memcpy(to, c->path, paths);

@@ -88,6 +88,8 @@ class Call(Struct, frozen=True):
     ino_after: int
     data: bytes
     pid: int
+    by_name: bool
+    """It names its object, and not by a descriptor: ENOENT and EEXIST are possible answers."""
 
 
 class _Control(ctypes.Structure):
@@ -128,6 +130,8 @@ class _Record(ctypes.Structure):
         ("error", ctypes.c_int32),
         ("pid", ctypes.c_int32),
         ("whole", ctypes.c_int32),
+        ("by_name", ctypes.c_int32),
+        ("unused", ctypes.c_int32),
         ("name", ctypes.c_char * 24),
     )
 
@@ -300,4 +304,5 @@ class Shim:
             ino_after=record.ino_after,
             data=self._map[ends[1] : ends[2]],
             pid=record.pid,
+            by_name=bool(record.by_name),
         )

@@ -1,20 +1,24 @@
 """Inject one thing into a run, look at what it left, recover, look again."""
 
 import errno
+import itertools
 import os
 import random
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 from msgspec import Struct
 
+from poststage.statefile.layout import LOCK_NAME
 from tests.crash import laws, trees
 from tests.crash.forkserver import SELF, ForkServer, Job, Outcome, Who
 from tests.crash.laws import Scene
-from tests.crash.shim import NONE, Action, Injection, Kind
+from tests.crash.shim import NONE, Action, Call, Injection, Kind
 from tests.crash.trees import Tree
 
 KILLED = -9
+NEEDS_PERSON = 3
 ERRNOS = (
     errno.ENOSPC,
     errno.EDQUOT,
@@ -29,6 +33,9 @@ ERRNOS = (
     errno.EMFILE,
     errno.ENOMEM,
 )
+
+# Refused with these, a call lies about names: what the program concludes may differ then.
+ABOUT_NAMES = frozenset({errno.ENOENT, errno.EEXIST})
 
 
 class Finding(Struct, frozen=True):
@@ -83,49 +90,62 @@ class Rig:
     def point(self, *injections: Injection) -> Finding:
         """Inject each in a run of its own, one after the other, and judge all that is seen."""
         before, found, call = self._lay(), list[str](), ""
-        fired, outcome = False, Outcome(None, "")
+        fired, unsure, outcome = False, False, Outcome(None, "")
         for number, injection in enumerate(injections):
-            outcome = self.run(injection)
+            outcome = self.run(injection, log=True)
             fired = fired or self.shim.fired > 0
             call = call or self.shim.fired_call
-            found += self._judge_run(injection, outcome, before, first=number == 0)
-        found += self.recover()
+            unsure = unsure or injection.error in ABOUT_NAMES or self._unsynced()
+            if number == 0 and not fired:
+                found.append(f"the harness: nothing fired, {self.shim.count} calls")
+            found += self._judge_run(injection, outcome, before)
+        found += self._given_up(before) if unsure else self.recover()
         return Finding(injections, fired, call, tuple(found), outcome.output if found else "")
 
-    def _judge_run(
-        self, injection: Injection, outcome: Outcome, before: Tree, *, first: bool
-    ) -> Iterator[str]:
+    def _unsynced(self) -> bool:
+        """Whether a sync was refused: from then on nobody knows what the disk holds."""
+        return any(call.error and call.kind & Kind.SYNC for call in self.shim.log())
+
+    def _given_up(self, before: Tree) -> Iterator[str]:
+        """After a failed sync or a lie about names: kept and named, or whole after all."""
+        clean = self.run()
+        yield from laws.violations(self.scene, before, trees.look(self.root), settled=False)
+        if clean.status not in {self.scene.done_status, NEEDS_PERSON}:
+            yield f"law 7: the clean run ended with {clean.status}: {clean.output}"
+
+    def _judge_run(self, injection: Injection, outcome: Outcome, before: Tree) -> Iterator[str]:
         now = trees.look(self.root)
-        yield from laws.violations(self.scene, before, now)
-        if first and not self.shim.fired:
-            yield f"the harness: nothing fired, {self.shim.count} calls"
+        lied_to = injection.error in ABOUT_NAMES
+        settled = False if self._unsynced() else None
+        yield from laws.violations(self.scene, before, now, settled=settled)
         if outcome.status is None:
             yield "law 9: the run did not end"
         # Told that the state file does not exist, nobody can know that there is work.
-        lied_to = injection.error == errno.ENOENT
-        done = outcome.status == self.scene.done_status
-        if done and not self.scene.settled(now) and not lied_to:
+        if outcome.status == 0 and not self.scene.settled(now) and not lied_to:
             yield f"law 4: exit {outcome.status}, and not all is committed"
-        if outcome.status == 1:
-            yield "exit 1: the program calls it a bug of its own"
+        if not lied_to and (outcome.status == 1 or "Traceback" in outcome.output):
+            yield f"exit {outcome.status}: the program calls it a bug of its own"
 
     def recover(self) -> Iterator[str]:
         """One clean run gives the end; one more changes nothing."""
-        clean = self.run()
+        clean, done = self.run(), self.scene.done_status
         now = trees.look(self.root)
-        if clean.status != self.scene.done_status:
-            yield f"law 5: the clean run ended with {clean.status}: {clean.output}"
+        if clean.status != done:
+            yield f"law 5: the clean run ended with {clean.status}, not {done}: {clean.output}"
         yield from laws.differences(self.scene, self.end, now)
         again = self.run(log=True)
-        if again.status != self.scene.done_status:
+        if again.status != done:
             yield f"law 5: the run after the clean one ended with {again.status}: {again.output}"
-        if self.shim.changes:
-            made = [f"{c.name} {os.fsdecode(c.path)}" for c in self.shim.log() if _changes(c.kind)]
-            yield f"law 5: the run after the clean one made changing calls: {made}"
+        made = [call for call in self.shim.log() if call.kind & Kind.CHANGE]
+        if self.scene.done_status:  # there is work that waits for a person: the lock is taken
+            made = [call for call in made if not call.error and not _is_lock(call)]
+        if made:
+            names = [f"{call.name} {os.fsdecode(call.path)}" for call in made]
+            yield f"law 5: the run after the clean one made changing calls: {names}"
 
 
-def _changes(kind: Kind) -> bool:
-    return bool(kind & Kind.CHANGE)
+def _is_lock(call: Call) -> bool:
+    return call.path.endswith(LOCK_NAME)
 
 
 def kills(rig: Rig, mask: Kind = Kind.ANY) -> Iterator[Injection]:
@@ -138,15 +158,27 @@ def kills(rig: Rig, mask: Kind = Kind.ANY) -> Iterator[Injection]:
         yield Injection(Action.KILL_TORN, at)
 
 
-def refusals(rig: Rig, mask: Kind = Kind.ANY) -> Iterator[Injection]:
-    """Each errno at every call of `mask`, once and from then on."""
-    for at in range(1, rig.count(mask) + 1):
+def refusals(rig: Rig) -> Iterator[Injection]:
+    """Each errno that makes sense at every call, once and from then on."""
+    for call in rig.calls:
         for error in ERRNOS:
-            yield Injection(Action.REFUSE, at, error=error, mask=mask)
-            yield Injection(Action.REFUSE, at, error=error, mask=mask, sticky=True)
+            if call.by_name or error not in ABOUT_NAMES:
+                yield Injection(Action.REFUSE, call.sequence, error=error)
+                yield Injection(Action.REFUSE, call.sequence, error=error, sticky=True)
 
 
-def chosen(points: Iterable[Injection], budget: int | None, *, seed: int = 1) -> list[Injection]:
+def double_kills(rig: Rig) -> Iterator[tuple[Injection, Injection]]:
+    """A kill at every call that matters, and then at every one of the run that recovers."""
+    mask = Kind.CHANGE | Kind.SYNC
+    at = range(1, rig.count(mask) + 1)
+    for one, two in itertools.product(at, at):
+        yield Injection(Action.KILL, one, mask=mask), Injection(Action.KILL, two, mask=mask)
+
+
+Point = TypeVar("Point")
+
+
+def chosen(points: Iterable[Point], budget: int | None, *, seed: int = 1) -> list[Point]:
     """All points, or `budget` of them drawn by `seed`, in their order."""
     every = list(points)
     if budget is None or len(every) <= budget:

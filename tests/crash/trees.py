@@ -71,7 +71,9 @@ def _look(root: bytes, name: bytes, tree: dict[bytes, Node]) -> None:
 
 def _content(path: bytes, info: os.stat_result) -> bytes:
     if stat.S_ISLNK(info.st_mode):
-        return os.readlink(path)
+        target = os.readlink(path)
+        os.utime(path, ns=(info.st_atime_ns, info.st_mtime_ns), follow_symlinks=False)
+        return target
     if not stat.S_ISREG(info.st_mode):
         return b""
     flags = os.O_RDONLY | os.O_NOATIME | os.O_NOFOLLOW
