@@ -9,6 +9,7 @@ import errno
 import fcntl
 import os
 import stat
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -22,6 +23,8 @@ _NO_LINKS = _NOT_SUPPORTED | {errno.EPERM, errno.EMLINK}
 
 
 def _call(function: Callable[..., int], *args: Any) -> None:
+    """Call into libc; audit hooks hear of it as of what the os module calls."""
+    sys.audit(f"poststage.{function.__name__}", *args)
     if function(*args) != 0:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code))

@@ -1,5 +1,6 @@
 """What the finalizer's tests share."""
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -9,17 +10,31 @@ import pytest
 
 from tests.finalize.house import House
 
+MEMORY = Path("/dev/shm")
+
+
+@pytest.fixture
+def common() -> Iterator[Path]:
+    """A directory that every user reaches; in memory, where the machine has that.
+
+    syncfs on a disk waits for all that the machine has to write. tests/edge is on a disk.
+    """
+    base = MEMORY if os.access(MEMORY, os.W_OK) else None
+    path = Path(tempfile.mkdtemp(prefix="poststage-test-", dir=base))
+    path.chmod(0o755)
+    yield path
+    shutil.rmtree(path)
+
+
+@pytest.fixture
+def tmp_path(common: Path) -> Path:
+    """In memory as well."""
+    path = common / "tmp"
+    path.mkdir(mode=0o700)
+    return path
+
 
 @pytest.fixture
 def house(tmp_path: Path) -> House:
     """An empty destination directory and an empty STATEDIR."""
     return House(tmp_path)
-
-
-@pytest.fixture
-def common() -> Iterator[Path]:
-    """A directory that every user reaches; pytest's own are private."""
-    path = Path(tempfile.mkdtemp(prefix="poststage-test-"))
-    path.chmod(0o755)
-    yield path
-    shutil.rmtree(path)

@@ -207,8 +207,7 @@ def snapshot(*tops: Path) -> dict[str, tuple[object, ...]]:
     found: dict[str, tuple[object, ...]] = {}
     for top in tops:
         for directory, subdirs, files in os.walk(top):
-            for name in [".", *subdirs, *files]:
-                path = os.path.join(directory, name)
+            for path in [directory, *(os.path.join(directory, name) for name in subdirs + files)]:
                 info = os.lstat(path)
                 ids = (info.st_ino, info.st_nlink, info.st_mode, info.st_uid, info.st_gid)
                 found[path] = (*ids, info.st_size, info.st_mtime_ns, info.st_ctime_ns)

@@ -1,8 +1,9 @@
 """A kernel that kills or refuses: audit hooks in a forked child, since they cannot be taken back.
 
-Python tells its audit hooks of every call that changes a name or an attribute before it is
-made, so a hook that exits is a kill at that point, and one that raises is a file system that
-answers with that errno. The code under test is as it is, and so are the files.
+Audit hooks hear of every call that changes a name or an attribute before it is made (what goes
+to libc past the os module tells of itself in durable/fsops.py). So a hook that exits is a kill
+at that point, and one that raises is a file system that answers with that errno. The code under
+test is as it is, and so are the files.
 """
 
 import errno
@@ -17,9 +18,8 @@ from msgspec import Struct
 KILLED = 137
 _CHANGES = frozenset(
     {"os.chmod", "os.chown", "os.link", "os.mkdir", "os.remove", "os.rename", "os.symlink"}
-    | {"os.utime", "os.truncate"}
+    | {"os.utime", "os.truncate", "poststage.renameat2"}
 )
-_RENAMEAT2_ARGS = 5
 
 
 class Kernel(Struct, frozen=True):
@@ -59,12 +59,12 @@ class _Hook:
         self.kernel, self.changes = kernel, 0
 
     def __call__(self, event: str, args: tuple[Any, ...]) -> None:
-        is_flags = event == "ctypes.call_function" and len(args[1]) == _RENAMEAT2_ARGS
-        if is_flags and not self.kernel.rename_flags:
+        del args
+        if event == "poststage.renameat2" and not self.kernel.rename_flags:
             raise OSError(errno.EINVAL, "no such flag here")
         if event == "os.link" and not self.kernel.hard_links:
             raise PermissionError(errno.EPERM, "no hard links here")
-        if is_flags or event in _CHANGES:
+        if event in _CHANGES:
             self.changes += 1
             if self.changes == self.kernel.kill_at:
                 os._exit(KILLED)
