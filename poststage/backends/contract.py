@@ -190,6 +190,7 @@ class BackendContract:
                 os.kill(os.getpid(), 9)
         os.waitpid(child, 0)
         handle = site.mover.handle(site.tag)
+        assert state(site, handle).state is not TransferState.NOTSTARTED
         assert ended(site, handle).state is TransferState.FULLSUCCESS
         assert copied(item) == original(item)
 
