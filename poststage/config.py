@@ -15,7 +15,20 @@ from poststage.names import shown
 
 SITE_FILE = Path("/etc/poststage/site.toml")
 PACKAGED = Path(__file__).with_name("site.toml")
-_PUBLISH = ("file", "dataset")
+SCHEDULERS = ("none", "slurm", "flux", "lsf", "pbs")
+_CHOICES = {
+    "finalize.publish": ("file", "dataset"),
+    "scheduler.name": SCHEDULERS,
+    "log.format": ("text", "json"),
+}
+_NOT_NEGATIVE = (
+    "finalize.deadline_s",
+    "finalize.jobs",
+    "scheduler.timeout_s",
+    "scheduler.margin_s",
+    "report.script_timeout_s",
+)
+_ABSOLUTE = ("site.state_root", "report.script")
 
 
 class Settings(Struct, frozen=True):
@@ -36,10 +49,28 @@ class Settings(Struct, frozen=True):
     trusted_state_dirs: tuple[str, ...]
     """`[finalize] trusted_state_dirs`: where root restores other owners, beside what is
     trusted by its permissions."""
+    state_root: str
+    """`[site] state_root`: where agents register their STATEDIRs; "" for nowhere."""
+    scheduler: str
+    """`[scheduler] name`: whom to ask about jobs; one of SCHEDULERS."""
+    timeout_s: float
+    """`[scheduler] timeout_s`: after which it kills a post-stage program; 0 for never."""
+    margin_s: float
+    """`[scheduler] margin_s`: how long before that finalize is done."""
+    log_to: str
+    """`[log] to`: `none`, `stderr`, `syslog` or a file's absolute path."""
+    log_format: str
+    """`[log] format`: `text` or `json`."""
+    report_script: str
+    """`[report] script`: a program that is given each report; "" for none."""
+    script_timeout_s: float
+    """`[report] script_timeout_s`: after which it is killed."""
     backends: Mapping[str, Mapping[str, Any]]
     """`[backend.NAME]`: each backend's own table, as written."""
     origins: Mapping[str, str]
     """`section.key` → the file that the value came from."""
+    path: Path = PACKAGED
+    """The file in force."""
 
 
 def site_file(option: Path | None = None, env: Mapping[str, str] = os.environ) -> Path:
@@ -77,10 +108,19 @@ def load(option: Path | None = None, env: Mapping[str, str] = os.environ) -> Set
         deadline_s=float(values["finalize.deadline_s"]),
         jobs=values["finalize.jobs"],
         trusted_state_dirs=tuple(values["finalize.trusted_state_dirs"]),
+        state_root=values["site.state_root"],
+        scheduler=values["scheduler.name"],
+        timeout_s=float(values["scheduler.timeout_s"]),
+        margin_s=float(values["scheduler.margin_s"]),
+        log_to=values["log.to"],
+        log_format=values["log.format"],
+        report_script=values["report.script"],
+        script_timeout_s=float(values["report.script_timeout_s"]),
         backends=MappingProxyType(tables),
         origins=MappingProxyType(origins),
+        path=path.absolute(),
     )
-    _check_values(path, settings)
+    _check_values(path, values)
     return settings
 
 
@@ -130,14 +170,32 @@ def _check(path: Path, key: str, value: object, known: Mapping[str, Any]) -> Non
     check_type(path, key, value, known[key])
 
 
-def _check_values(path: Path, settings: Settings) -> None:
-    if settings.publish not in _PUBLISH:
+def _check_values(path: Path, values: Mapping[str, Any]) -> None:
+    for key, choices in _CHOICES.items():
+        if values[key] not in choices:
+            raise UsageError(
+                f"{path}: {key} is {values[key]!r}", hint=f"use one of {', '.join(choices)}"
+            )
+    if values["site.backend"] not in values["site.allowed_backends"]:
         raise UsageError(
-            f"{path}: finalize.publish is {settings.publish!r}", hint="use file or dataset"
+            f"{path}: site.backend {values['site.backend']!r} is not among site.allowed_backends"
         )
-    if settings.backend not in settings.allowed_backends:
+    for key in _NOT_NEGATIVE:
+        if not values[key] >= 0:  # a NaN is not either
+            raise UsageError(f"{path}: {key} is {values[key]}, less than 0")
+    for key in _ABSOLUTE:
+        if values[key] and not values[key].startswith("/"):
+            raise UsageError(f"{path}: {key} {values[key]!r} is not an absolute path")
+    to = values["log.to"]
+    if to not in {"none", "stderr", "syslog"} and not to.startswith("/"):
         raise UsageError(
-            f"{path}: site.backend {settings.backend!r} is not among site.allowed_backends"
+            f"{path}: log.to is {to!r}", hint="use none, stderr, syslog or a file's absolute path"
         )
-    if settings.deadline_s < 0 or settings.jobs < 0:
-        raise UsageError(f"{path}: finalize.deadline_s and finalize.jobs are not negative")
+
+
+def values_of(settings: Settings) -> dict[str, Any]:
+    """`section.key` → value in force, in the order of the packaged file; no backend's own."""
+    special = {"site.name": "site", "scheduler.name": "scheduler"}
+    special |= {"log.to": "log_to", "log.format": "log_format", "report.script": "report_script"}
+    keys = _flat(_read(PACKAGED))
+    return {key: getattr(settings, special.get(key, key.partition(".")[2])) for key in keys}

@@ -22,7 +22,11 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     COPIER: BASE + SECOND,
     EMULATOR: (*BASE, *SECOND, COPIER),
     "poststage.backends": (*BASE, *SECOND, COPIER, EMULATOR),
-    "poststage.agent": BASE + SECOND + THIRD,
+    "poststage.scheduler": BASE + SECOND,
+    "poststage.registry": (*BASE, "poststage.durable"),
+    "poststage.eventlog": (*BASE, "poststage.durable"),
+    "poststage.site": BASE + SECOND + THIRD,
+    "poststage.agent": (*BASE, *SECOND, *THIRD, "poststage.registry"),
     "poststage.finalize": BASE + SECOND + THIRD,
     "poststage.cli": ("poststage",),
     "poststage": ("poststage.agent",),  # the API's names, and only when they are asked for

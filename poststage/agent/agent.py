@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from poststage import backends, config
+from poststage import backends, config, registry
 from poststage.agent import ranks
 from poststage.agent.transfer import Transfer
 from poststage.backends.base import Backend, Context, Mover, Probe
@@ -48,7 +48,9 @@ def open_agent(
     settings = config.load(None if site is None else Path(site))
     loaded = backends.load(backend or settings.backend, settings)
     path = Path(os.path.abspath(where))
-    return Agent(path, loaded, backends.context(loaded, settings, path), part, parts)
+    agent = Agent(path, loaded, backends.context(loaded, settings, path), part, parts)
+    agent.state_root = Path(settings.state_root) if settings.state_root else None
+    return agent
 
 
 class Agent:
@@ -64,6 +66,8 @@ class Agent:
         self.state_dir = state_dir
         self.backend = backend.name
         self.part, self.parts = part, parts
+        self.state_root: Path | None = None
+        """Where STATEDIR is registered with the first transfer; None once it is, or for nowhere."""
         self._backend = backend
         self._context = context
         self._mover: Mover | None = None
@@ -93,8 +97,20 @@ class Agent:
             pid=os.getpid(),
         )
         transfer = Transfer(self, head)
+        self._register(transfer)
         self._transfers = [one for one in self._transfers if one.is_open] + [transfer]
         return transfer
+
+    def _register(self, transfer: Transfer) -> None:
+        """Note this STATEDIR where a finalizer looks that is given none; once, before a start."""
+        if self.state_root is None:
+            return
+        try:
+            registry.register(self.state_root, transfer.head.job, self.state_dir)
+        except BaseException:
+            transfer.discard()
+            raise
+        self.state_root = None
 
     @property
     def mover(self) -> Mover:

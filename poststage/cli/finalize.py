@@ -1,23 +1,69 @@
 """`finalize` and `poststage finalize`: publish what has arrived."""
 
 import os
+import signal
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 
 from poststage import config
 from poststage.cli.common import (
-    dir_option,
     emit_json,
     exit_on_error,
     json_option,
     site_option,
     version_option,
 )
+from poststage.errors import UsageError
+
+STATE_DIR = "POSTSTAGE_STATE_DIR"
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def _scheduler_options(command: Command) -> Command:
+    """What a scheduler's hook tells; `--dir` stands among them for its place in the help."""
+    for option in reversed(
+        [
+            click.option(
+                "--scheduler",
+                type=click.Choice(config.SCHEDULERS),
+                help="Run by this one: believe its environment, and ask it about the job.",
+            ),
+            click.option(
+                "--job",
+                metavar="ID",
+                help="Wait until this job's processes are gone; without --dir, what it recorded.",
+            ),
+            click.option(
+                "--requeued", is_flag=True, help="The job runs again: publish nothing of it."
+            ),
+            click.option(
+                "--detach",
+                is_flag=True,
+                help="See that one runs in the background; exit status 75 while it does.",
+            ),
+            click.option(
+                "--reason", is_flag=True, help="Print a last line for the scheduler on stdout."
+            ),
+            click.option("--detached", is_flag=True, hidden=True),
+        ]
+    ):
+        command = option(command)
+    return command
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80})
-@dir_option
+@click.option(
+    "--dir",
+    "state_dirs",
+    metavar="STATEDIR",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Directory of state files, or several; else POSTSTAGE_STATE_DIR, else all that "
+    "is registered in the site's state root.",
+)
 @click.option("--dry-run", is_flag=True, help="Print the plan; change nothing.")
 @click.option(
     "--wait/--no-wait", default=True, help="Wait for running transfers (the default) or not."
@@ -40,21 +86,11 @@ from poststage.cli.common import (
 @click.option(
     "--user", metavar="NAME", help="As root: finalize as this user; else STATEDIR's owner."
 )
+@_scheduler_options
 @site_option
 @json_option
 @version_option
-def finalize(
-    state_dir: Path,
-    *,
-    dry_run: bool,
-    wait: bool,
-    deadline_s: float | None,
-    publish: str | None,
-    jobs: int | None,
-    user: str | None,
-    site: Path | None,
-    as_json: bool,
-) -> None:
+def finalize(*, detach: bool, reason: bool, **options: Any) -> None:
     """Give the files of finished transfers their destination names.
 
     Waits for what still runs, restores owner, mode and times, deletes the partial
@@ -75,29 +111,58 @@ def finalize(
       finalize --dir /lustre/me/state --dry-run
       finalize --dir /lustre/me/state --publish dataset --deadline 540
       finalize --dir /lustre/me/state --json | jq '.datasets[].problems'
+      finalize --scheduler slurm --job 4711 --dir /lustre/me/state
+      finalize --scheduler slurm --job 4711 --dir /lustre/me/state --detach
     """
+    # A hook's children inherit blocked signals, and then nobody could stop this but by SIGKILL.
+    signal.pthread_sigmask(signal.SIG_SETMASK, set())
+    if not options["state_dirs"] and not options["job"] and os.environ.get(STATE_DIR):
+        options["state_dirs"] = (Path(os.environ[STATE_DIR]),)
     with exit_on_error():
-        from poststage.finalize.options import options_of
-        from poststage.finalize.privs import owner_of
-        from poststage.finalize.worker import finalize_as
+        from poststage.cli.telling import scheduler_told
 
-        options = options_of(
-            config.load(site),
-            publish=publish,
-            deadline_s=deadline_s,
-            wait=wait,
-            dry_run=dry_run,
-            jobs=jobs,
-        )
-        trusted = options.settings.trusted_state_dirs
-        owner = owner_of(os.fsencode(state_dir), user, trusted)
-        report = finalize_as(owner, state_dir, options)
-        if as_json:
-            from poststage.finalize.report import to_json
+        with scheduler_told(enabled=reason) as told:
+            settings = config.load(options.pop("site"))
+            if detach:
+                from poststage.cli.detaching import see_to_it
 
-            emit_json(to_json(report))
-        else:
-            from poststage.cli.verdicts import print_report
+                told.code, told.reason = see_to_it(settings, **options)
+            else:
+                told.code, told.reason = _finalized(settings, **options)
+    raise SystemExit(int(told.code))
 
+
+def _finalized(
+    settings: config.Settings,
+    *,
+    state_dirs: tuple[Path, ...],
+    scheduler: str | None,
+    job: str | None,
+    user: str | None,
+    deadline_s: float | None,
+    requeued: bool,
+    detached: bool,
+    as_json: bool,
+    **choices: Any,
+) -> tuple[int, str]:
+    """Exit status and reason of a run in the foreground."""
+    from poststage.cli import detached as background
+    from poststage.cli import runs, telling
+    from poststage.finalize.options import options_of
+
+    if requeued and choices["dry_run"]:
+        raise UsageError("finalize: --requeued has no plan to print with --dry-run")
+    asked = runs.Asked(state_dirs, scheduler, job, user, deadline_s)
+    run = runs.run(asked, settings, options_of(settings, requeued=requeued, **choices))
+    code, reason = telling.summed_up(run.reports)
+    if detached:
+        background.keep_result(state_dirs[0], code, reason)
+    telling.admins_told(run.reports, run.job, settings)
+    if as_json:
+        emit_json(telling.document(run.reports, alone=len(state_dirs) == 1))
+    else:
+        from poststage.cli.verdicts import print_report
+
+        for report in run.reports:
             print_report(report)
-    raise SystemExit(int(report.exit_code))
+    return code, reason

@@ -11,8 +11,8 @@ from poststage.finalize.privs import become, owner_of
 _NEEDED = (Path(__file__).parent, Path(os.__file__).parent)
 
 
-def become_owner(state_dir: Path, settings: Settings) -> None:
-    """Give up root for the owner of `state_dir`; nothing happens to a plain user.
+def become_owner(state_dir: Path, settings: Settings, *, user: str | None = None) -> None:
+    """Give up root for `user`, else the owner of `state_dir`; nothing happens to a plain user.
 
     Root stays root where only root can write: what stands there, root wrote.
 
@@ -21,7 +21,7 @@ def become_owner(state_dir: Path, settings: Settings) -> None:
             cannot read this program.
         UsageError: `state_dir` cannot be opened.
     """
-    owner = owner_of(os.fsencode(state_dir), None, settings.trusted_state_dirs)
+    owner = owner_of(os.fsencode(state_dir), user, settings.trusted_state_dirs)
     if owner is None or owner.trusted:
         return
     become(owner)

@@ -11,8 +11,6 @@ from poststage.cli import render
 from poststage.cli.common import emit_json, exit_on_error, json_option, site_option
 
 _ANYWHERE = Path("STATEDIR")  # a stand-in: settings do not depend on it
-_SECTION = {"site": "name", "backend": "backend", "allowed_backends": "allowed_backends"}
-_FINALIZE = ("publish", "deadline_s", "jobs", "trusted_state_dirs")
 
 
 class Value(NamedTuple):
@@ -56,17 +54,11 @@ def in_force(settings: config.Settings) -> Iterator[Value]:
     Raises:
         UsageError: a backend's table has a key or a type that the backend does not know.
     """
-    for name, key in _SECTION.items():
-        yield _of_site(settings, name, f"site.{key}")
-    for name in _FINALIZE:
-        yield _of_site(settings, name, f"finalize.{name}")
+    for key, value in config.values_of(settings).items():
+        plain = list(value) if isinstance(value, tuple) else value
+        yield Value(key, plain, settings.origins[key])
     for name in settings.allowed_backends:
         yield from _of_backend(name, settings)
-
-
-def _of_site(settings: config.Settings, name: str, key: str) -> Value:
-    value = getattr(settings, name)
-    return Value(key, list(value) if isinstance(value, tuple) else value, settings.origins[key])
 
 
 def _of_backend(name: str, settings: config.Settings) -> Iterator[Value]:

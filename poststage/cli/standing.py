@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from msgspec import Struct
 
 from poststage.cli.survey import Part
+from poststage.errors import ExitCode
 from poststage.model import TransferState, Verdict
 
 _EXAMPLES = 3  # names given in a sentence
@@ -131,6 +132,17 @@ def sentence(now: Standing) -> str:
         numbers = ", ".join(map(str, now.missing)) + (f" and {more} more" if more else "")
         words.append(f"not seen: part {numbers}")
     return "; ".join(words) or "nothing recorded"
+
+
+def code_of(now: Standing) -> ExitCode:
+    """The exit status that tells a script how it stands, by what is recorded alone."""
+    if now.damaged:
+        return ExitCode.DATA
+    if now.damage:
+        return ExitCode.PERMISSION
+    if now.done:
+        return ExitCode.OK
+    return ExitCode.RUN_AGAIN if now.open_entries or now.recording else ExitCode.NEEDS_PERSON
 
 
 def advice(now: Standing) -> str:

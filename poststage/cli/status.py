@@ -11,7 +11,7 @@ from poststage.cli import render
 from poststage.cli.asking import Asker
 from poststage.cli.common import dir_option, emit_json, exit_on_error, json_option, site_option
 from poststage.cli.owner import become_owner
-from poststage.cli.standing import Standing, advice, sentence, standing
+from poststage.cli.standing import Standing, advice, code_of, sentence, standing
 from poststage.cli.survey import Part, groups, open_state_dir, read_group
 from poststage.errors import ExitCode, worst
 from poststage.names import shown, to_text
@@ -24,18 +24,27 @@ _NAMED = 3  # datasets named beside an advice
 @dir_option
 @site_option
 @click.option("--probe/--no-probe", default=True, help="Ask the backends (the default) or not.")
+@click.option(
+    "--exit-code",
+    is_flag=True,
+    help="For scripts: 0 all published, 75 something is open, 3 a person is needed.",
+)
 @json_option
-def status(state_dir: Path, site: Path | None, *, probe: bool, as_json: bool) -> None:
+def status(
+    state_dir: Path, site: Path | None, *, probe: bool, exit_code: bool, as_json: bool
+) -> None:
     """Tell how each dataset of STATEDIR stands and what to do next.
 
     Changes nothing. Ends with 65 if a state file is damaged, 77 if one may not
-    be read, else 0. With many datasets those that are done are only counted;
-    --json has all. Root reads and asks as the owner of STATEDIR.
+    be read, else 0, or as --exit-code says. With many datasets those that are
+    done are only counted; --json has all. Root reads and asks as the owner of
+    STATEDIR.
 
     \b
     Examples:
       poststage status --dir /lustre/me/state
       poststage status --no-probe --json | jq '.datasets[] | select(.done | not)'
+      until poststage status --no-probe --exit-code; do sleep 60; done
     """
     with exit_on_error():
         settings = config.load(site)
@@ -50,7 +59,8 @@ def status(state_dir: Path, site: Path | None, *, probe: bool, as_json: bool) ->
             emit_json({"datasets": [_value(now) for now in found]})
         else:
             _print(found)
-    raise SystemExit(int(worst({_code(now) for now in found})))
+    tell = code_of if exit_code else _code
+    raise SystemExit(int(worst({tell(now) for now in found})))
 
 
 def _standings(state_dir: Path, asker: Asker | None) -> Iterator[Standing]:

@@ -19,6 +19,8 @@ class Options(Struct, frozen=True):
     """Plan and report; change nothing."""
     jobs: int = 0
     """Worker processes; 0 chooses."""
+    requeued: bool = False
+    """The job goes back to the queue: publish nothing, put its record aside."""
     restore_owners: bool = False
     """Root over a trusted STATEDIR: give files to other owners, on a walk that cannot be led."""
 
@@ -31,6 +33,7 @@ def options_of(
     wait: bool = True,
     dry_run: bool = False,
     jobs: int | None = None,
+    requeued: bool = False,
 ) -> Options:
     """Options with the site's settings where nothing was said."""
     return Options(
@@ -40,4 +43,5 @@ def options_of(
         wait=wait,
         dry_run=dry_run,
         jobs=settings.jobs if jobs is None else jobs,
+        requeued=requeued,
     )

@@ -16,6 +16,8 @@ class Outcome(Struct, frozen=True):
     code: ExitCode = ExitCode.OK
     changed: bool = False
     """Whether this run changed something for it."""
+    errno: str = ""
+    """The operating system's name for what it refused, for a log."""
 
 
 _CODES = {
@@ -43,4 +45,4 @@ def refused(step: str, error: OSError | PoststageError) -> Outcome:
     name = errno.errorcode.get(error.errno or 0, "?")
     reason = f"{step}: {error.strerror} ({name}); nothing of it was deleted"
     code = ExitCode.PERMISSION if error.errno in _NOT_PERMITTED else ExitCode.RUN_AGAIN
-    return Outcome(Verdict.UNKNOWN, reason, code)
+    return Outcome(Verdict.UNKNOWN, reason, code, errno=name)

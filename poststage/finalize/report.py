@@ -20,6 +20,8 @@ class Problem(Struct, frozen=True):
     state_file: str = ""
     source_gone: bool = False
     """FAILED: whether its source cannot be seen from where the finalizer ran."""
+    errno: str = ""
+    """What the operating system refused, by name, where it did."""
 
 
 class DatasetReport(Struct, frozen=True):

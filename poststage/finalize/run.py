@@ -16,7 +16,7 @@ from poststage.errors import (
     UsageError,
     worst,
 )
-from poststage.finalize import records, whole
+from poststage.finalize import records, requeue, whole
 from poststage.finalize.options import Options
 from poststage.finalize.parallel import shared_out
 from poststage.finalize.pending import Pending
@@ -74,6 +74,8 @@ class Run:
             return self._groups(groups)
         with ExitStack() as stack:
             self._lock(stack)
+            if self.options.requeued:
+                return self._put_aside(self._scan())
             return self._groups(self._scan())
 
     def stopped(self) -> bool:
@@ -121,11 +123,16 @@ class Run:
             self._by_dataset(groups, pending)
         else:
             self._visit(pending, wait=self._may_wait(), held=lambda directory: False)
-        reports = [self._report(group) for group in groups]
-        codes = {code for _, code in reports} | self.codes
+        return self._told([self._report(group) for group in groups])
+
+    def _put_aside(self, groups: list[Group]) -> Report:
+        self.notes.append(requeue.put_aside(self.state_dir, groups))
+        return self._told([])
+
+    def _told(self, reports: list[tuple[DatasetReport, ExitCode]]) -> Report:
         return Report(
             shown(os.fsencode(self.state_dir)),
-            worst(codes),
+            worst({code for _, code in reports} | self.codes),
             tuple(report for report, _ in reports),
             tuple(self.notes),
             time.monotonic() - self.started,

@@ -128,4 +128,5 @@ def _problem(entry: Entry, one: Outcome, part: int) -> Problem:
         names.to_text(entry.source),
         names.to_text(entry.temp),
         source_gone=one.verdict is Verdict.FAILED and not os.path.lexists(entry.source),
+        errno=one.errno,
     )

@@ -1,0 +1,95 @@
+"""Telling others than the terminal of a run: the scheduler, the log, the site's script."""
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import click
+
+from poststage import eventlog
+from poststage.cli.common import say
+from poststage.config import Settings
+from poststage.errors import ExitCode, PoststageError, worst
+from poststage.finalize import reason
+from poststage.finalize.events import events
+from poststage.finalize.report import Report, to_json
+from poststage.names import shown
+
+
+class Told:
+    """What the scheduler is going to be told."""
+
+    def __init__(self) -> None:
+        self.code: int = ExitCode.BUG
+        self.reason = reason.meaning(ExitCode.BUG)
+
+
+@contextmanager
+def scheduler_told(*, enabled: bool) -> Iterator[Told]:
+    """Print the result line when the block ends, however it ends; nothing before it is believed."""
+    told = Told()
+    try:
+        yield told
+    except PoststageError as error:
+        told.code, told.reason = int(error.exit_code), error.message
+        raise
+    except OSError as error:
+        told.code, told.reason = int(ExitCode.RUN_AGAIN), str(error)
+        raise
+    finally:
+        if enabled:
+            click.echo(reason.result_line(told.code, told.reason))
+
+
+def summed_up(reports: Sequence[Report]) -> tuple[int, str]:
+    """Exit status and reason of `reports` together."""
+    return int(worst({report.exit_code for report in reports})), reason.reason(reports)
+
+
+def document(reports: Sequence[Report], *, alone: bool) -> object:
+    """What --json prints: the report of the one STATEDIR that was named, or a list."""
+    if alone:
+        return to_json(reports[0])
+    code, words = summed_up(reports)
+    return {"exit_code": code, "reason": words, "runs": [to_json(one) for one in reports]}
+
+
+def admins_told(reports: Sequence[Report], job: str, settings: Settings) -> None:
+    """Write the site's log and run its script; what goes wrong there is said and no more."""
+    if any(report.dry_run for report in reports):
+        return
+    lines = (event for report in reports for event in events(report, job))
+    wrong = [eventlog.write(lines, to=settings.log_to, form=settings.log_format)]
+    if settings.report_script and reports:
+        wrong.append(_script(reports, job, settings))
+    for words in filter(None, wrong):
+        say(f"note: {words}")
+
+
+def _script(reports: Sequence[Report], job: str, settings: Settings) -> str:
+    """Run the site's script with the reports as JSON on its stdin; what went wrong, or ""."""
+    document = json.dumps({"job": job, "runs": [to_json(report) for report in reports]})
+    code = worst({report.exit_code for report in reports})
+    env = {
+        "PATH": os.environ.get("PATH", os.defpath),
+        "POSTSTAGE_EXIT": str(int(code)),
+        "POSTSTAGE_JOB": job,
+        "POSTSTAGE_REASON": reason.reason(reports),
+    }
+    what = f"report script {shown(settings.report_script)}"
+    try:
+        ended = subprocess.run(
+            [settings.report_script],
+            input=document.encode("ascii"),
+            stdout=subprocess.DEVNULL,
+            env=env,
+            timeout=settings.script_timeout_s,
+            check=False,
+        )
+    except OSError as error:
+        return f"{what}: cannot be run: {error.strerror}"
+    except subprocess.TimeoutExpired:
+        return f"{what}: was killed after {settings.script_timeout_s:g} s"
+    return "" if ended.returncode == 0 else f"{what}: ended with status {ended.returncode}"
