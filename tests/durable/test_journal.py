@@ -1,6 +1,8 @@
 """Checksummed lines: whole, torn at the end, or damaged."""
 
 import os
+import subprocess
+import sys
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -70,6 +72,14 @@ def test_the_longest_line_is_read_and_a_longer_one_not_framed() -> None:
         journal.frame(payload + b"x")
 
 
+def test_a_line_that_is_too_long_is_not_whole_though_its_checksum_fits() -> None:
+    payload = b"x" * journal.LINE_MAX
+    line = b"%08x %s\n" % (zlib.crc32(payload), payload)
+    assert read(line) == ([], 0)
+    with pytest.raises(journal.DamageError, match="line 1"):
+        read(line + journal.frame(b"{}"))
+
+
 def test_lines_are_found_across_the_pieces_that_are_read() -> None:
     payloads = [b"%d" % number * 50 for number in range(20_000)]
     content = b"".join(map(journal.frame, payloads))
@@ -99,18 +109,20 @@ def test_only_the_torn_tail_is_cut(log: int) -> None:
     assert os.pread(log, 100, 0) == whole + whole
 
 
-def test_a_write_that_the_kernel_cuts_short_is_continued(tmp_path: Path) -> None:
-    reading, writing = os.pipe()
-    os.set_blocking(writing, True)
-    child = os.fork()
-    if child == 0:
-        os.close(reading)
-        journal.append(writing, b"x" * 1_000_000)
-        os._exit(0)
-    os.close(writing)
-    total = 0
-    while piece := os.read(reading, 65536):
-        total += len(piece)
-    os.close(reading)
-    assert os.waitpid(child, 0)[1] == 0
-    assert total == 1_000_000
+_APPEND_TO_A_FULL_FILE = """
+import os, resource, signal, sys
+from poststage.durable import journal
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+fd = os.open(sys.argv[1], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+journal.append(fd, b"x" * 1500)
+"""
+
+
+def test_an_append_that_the_kernel_cuts_short_is_an_error_and_not_half_a_success(
+    tmp_path: Path,
+) -> None:
+    command = [sys.executable, "-c", _APPEND_TO_A_FULL_FILE, str(tmp_path / "log")]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert "File too large" in ended.stderr
+    assert (tmp_path / "log").stat().st_size == 1000
