@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test check bench soak clean
+.PHONY: help venv demo test check docs bench soak clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,10 +36,13 @@ check: $(STAMP) ## Lint, formatting, types, layers
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q tests/test_layers.py
 
+docs: $(STAMP) ## Write docs/cli.md from the commands' own help
+	COLUMNS=80 $(BIN)/python -m tests.cli.document > docs/cli.md
+
 bench: $(STAMP) ## Measure; prints a table
 	$(BIN)/python bench/run.py $(ARGS)
 
-soak: $(STAMP) ## Kill everything at random for long; ROUNDS=50
+soak: $(STAMP) ## Run the long tests alone; ARGS="-k kills" picks some
 	$(BIN)/python -m pytest -m slow $(ARGS)
 
 clean: ## Remove what these targets made
