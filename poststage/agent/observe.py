@@ -8,6 +8,7 @@ import os
 import stat
 from collections.abc import Iterable, Iterator
 
+import xxhash
 from msgspec import Struct
 
 from poststage import names
@@ -119,8 +120,6 @@ def _open(source: bytes) -> int:
 
 
 def _digest(fd: int) -> str:
-    import xxhash  # only where a checksum is asked for
-
     state = xxhash.xxh3_128()
     while block := os.read(fd, _BLOCK):
         state.update(block)

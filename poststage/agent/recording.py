@@ -10,7 +10,7 @@ from poststage.agent import explain, places, poll
 from poststage.durable import fsops, lock
 from poststage.errors import RunAgainError, UsageError
 from poststage.model import Entry, Head
-from poststage.statefile import StateWriter, layout
+from poststage.statefile import StateWriter, layout, read_state
 
 _LOCK_S = 5.0  # a finalizer that has just met the file lets go of it at once
 _UNTOUCHED = "nothing was started"
@@ -94,6 +94,7 @@ class Recording:
 
     def _create(self, head: Head) -> StateWriter:
         with explain.explained(self._what, _UNTOUCHED):
+            self._clear_dead()
             try:
                 writer = StateWriter.create(self._dir_fd, self._name, head)
             except FileExistsError as error:
@@ -110,11 +111,36 @@ class Recording:
             raise
         return writer
 
+    def _clear_dead(self) -> None:
+        """Remove the file of an agent that was killed before all was recorded: it started nothing.
+
+        Whoever removes it holds its lock, so that a file in use is never taken for a dead one.
+        """
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+        try:
+            fd = os.open(self._name, flags, dir_fd=self._dir_fd)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise self._exists() from error
+        try:
+            if not fsops.is_regular(os.fstat(fd)) or not lock.try_lock(fd):
+                raise self._exists()
+            state = read_state(fd, self.path)
+            if state is not None and state.recorded:
+                raise self._exists()
+            seen = fsops.facts(self._dir_fd, self._name)
+            if seen is not None and os.path.samestat(seen, os.fstat(fd)):
+                fsops.unlink(self._dir_fd, self._name)
+        finally:
+            os.close(fd)
+
     def _exists(self) -> UsageError:
         return UsageError(
             f"{self._what}: exists already; {_UNTOUCHED}",
-            hint="its transfer is not over: run finalize first, or choose another dataset; "
-            "processes of one job need different parts (give open_agent the communicator)",
+            hint="its transfer is not over: run finalize first (after failures also "
+            "`poststage forget --failed`), or choose another dataset; processes of one job "
+            "need different parts (give open_agent the communicator)",
         )
 
     @contextmanager

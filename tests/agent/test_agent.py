@@ -137,7 +137,7 @@ def test_an_application_without_mpi_loads_none(vendor: Vendor, tmp_path: Path) -
     code = f"import poststage; poststage.open_agent({str(tmp_path / 's')!r}).transfer('x').close()"
     modules = loaded_by(code, vendor)
     assert "poststage.agent.transfer" in modules
-    assert not {"mpi4py", "click", "rich", "xxhash"} & set(modules)
+    assert not {"mpi4py", "click", "rich"} & set(modules)
 
 
 def test_the_package_alone_loads_no_agent(vendor: Vendor) -> None:

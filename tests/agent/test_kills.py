@@ -196,7 +196,7 @@ def test_the_finalizer_settles_what_a_kill_left(rig: Rig) -> None:
         rig.run(Injection(Action.KILL, at))
         if not (rig.root / "state").exists():
             continue
-        started = rig.starts()
+        started = any((rig.root / "vendor/ledger").glob("*.started"))  # empty: it had begun
         outcome = rig.finalize()
         wanted = {75} if started else {0, 3}
         if outcome.status not in wanted:

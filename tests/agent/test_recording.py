@@ -10,7 +10,7 @@ import pytest
 
 from poststage.agent.recording import Recording
 from poststage.durable import lock
-from poststage.errors import PoststageError, RunAgainError, UsageError
+from poststage.errors import PoststageError, RunAgainError, StateFileError, UsageError
 from poststage.model import Entry, Head, Kind, Meta
 from tests.agent.conftest import state_of, state_path
 
@@ -67,16 +67,50 @@ def test_it_holds_what_was_recorded(state_dir: Path, path: Path) -> None:
     assert (state_of(path).started, state_of(path).handle) == (True, "later")
 
 
+def recorded(state_dir: Path) -> Recording:
+    """A recording whose transfer could have been started."""
+    recording = Recording(state_dir, HEAD)
+    recording.commit("handle")
+    return recording
+
+
 def test_a_part_is_recorded_once(state_dir: Path, path: Path) -> None:
-    Recording(state_dir, HEAD).release()
+    recorded(state_dir).release()
     before = path.read_bytes()
     with pytest.raises(UsageError, match=r"set%2Fa/2\.state: exists already; nothing was started"):
         Recording(state_dir, HEAD)
     assert path.read_bytes() == before
 
 
-def test_a_part_that_is_over_can_be_recorded_again(state_dir: Path, path: Path) -> None:
+@pytest.mark.parametrize("length", [0, 10, 100, None])
+def test_what_a_killed_agent_left_before_all_was_recorded_is_no_hindrance(
+    state_dir: Path, path: Path, length: int | None
+) -> None:
     Recording(state_dir, HEAD).release()
+    path.write_bytes(path.read_bytes()[:length])
+    again = Recording(state_dir, HEAD)
+    again.require_ours()
+    again.release()
+
+
+def test_what_a_living_agent_is_recording_is_not_taken_from_it(state_dir: Path) -> None:
+    first = Recording(state_dir, HEAD)
+    with pytest.raises(UsageError, match="exists already"):
+        Recording(state_dir, HEAD)
+    first.require_ours()
+    first.release()
+
+
+def test_a_damaged_state_file_is_not_taken_for_a_dead_agents(state_dir: Path, path: Path) -> None:
+    Recording(state_dir, HEAD).release()
+    path.write_bytes(b"garbage\n" + path.read_bytes())
+    with pytest.raises(StateFileError):
+        Recording(state_dir, HEAD)
+    assert path.read_bytes().startswith(b"garbage")
+
+
+def test_a_part_that_is_over_can_be_recorded_again(state_dir: Path, path: Path) -> None:
+    recorded(state_dir).release()
     path.rename(path.with_suffix(".done"))
     Recording(state_dir, HEAD).release()
     assert path.exists()
