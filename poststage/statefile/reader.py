@@ -132,6 +132,10 @@ def fill(builder: StateBuilder, fd: int) -> str:
         return str(damage)
     except ValueError as error:
         return f"line {line}: {names.shown(str(error)[:_QUOTED])}"
-    if builder.head is None and info.st_size >= journal.LINE_MAX:
-        return "line 1: is not a state file"
+    if builder.head is None and (info.st_size >= journal.LINE_MAX or b"\n" in _first(fd)):
+        return "line 1: is not a state file"  # the first line of one is written at once
     return ""
+
+
+def _first(fd: int) -> bytes:
+    return os.pread(fd, journal.LINE_MAX, 0)

@@ -40,6 +40,8 @@ def damage(to: Vectors) -> None:
     to.damaged("bad-byte-order-mark", "bytes before the checksum", mark + b"".join(whole), 1)
     to.damaged("bad-first-line-lost", "an entry before the head", b"".join(whole[1:]), 1)
     text = b"a file of another kind\n" * 3000
+    short = b"127.0.0.1 localhost\n::1 localhost\n"
+    to.damaged("bad-foreign-text", "lines, and none of them whole", short, 1)
     to.damaged("bad-long-foreign-text", "no whole line in 65536 bytes or more", text, 1)
     nested = b"[" * 60_000
     for name, payload in {

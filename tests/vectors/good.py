@@ -103,4 +103,3 @@ def tails(to: Vectors) -> None:
     to.good("torn-blank-line", *begun, tail=b"\n")
     to.good("torn-upper-case-checksum", *begun, tail=last[:8].upper() + last[8:])
     to.put("torn-first-line", line(HEAD)[:-20], None)
-    to.put("torn-foreign-text", b"127.0.0.1 localhost\n::1 localhost\n", None)
