@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -95,8 +96,8 @@ def test_ranks_share_the_bytes_fairly(site: Site, tree: Path) -> None:
 def test_one_rank_that_fails_is_all_that_fail_and_nothing_is_started(
     site: Site, tree: Path
 ) -> None:
-    (site.state_dir / "set").mkdir(parents=True)
-    (site.state_dir / "set/2.state").write_text("somebody's")
+    earlier = "import os, poststage; t = poststage.open_agent().transfer('set', 2, 4); t.record()"
+    assert site.run(sys.executable, "-c", f"{earlier}; os._exit(0)").returncode == 0
     done = site.mpirun("poststage", "out", "--dataset", "set", "bb/run", "pfs/run")
     assert done.returncode == 2
     assert len(errors(done)) == 1
