@@ -153,6 +153,19 @@ class Ended(Struct, frozen=True):
     reason: str = ""
 
 
+class Foreign(Struct, frozen=True):
+    """What another library's state file (AXL's) tells of an entry besides, or does not."""
+
+    in_place: bool = False
+    """The transfer writes the destination under its own name: `temp` is that name."""
+    sized: bool = False
+    """Nobody can be asked and nobody writes it any more: its size is the evidence."""
+    changed_ns: int | None = None
+    """ctime of the source at the start: whatever the transfer wrote is younger."""
+    doubt: Ended | None = None
+    """Why nothing can be done for it, and what it therefore is; None if something can."""
+
+
 class State(Struct, frozen=True):
     """The value of one state file."""
 
@@ -169,3 +182,5 @@ class State(Struct, frozen=True):
     """Whether a torn last line was passed over."""
     whole_bytes: int = 0
     """Size of the file without its torn tail: where an append begins."""
+    foreign: tuple[Foreign, ...] | None = None
+    """For each entry, if the file is not one of ours; it is never written then."""

@@ -1,4 +1,10 @@
-"""Names in a STATEDIR: `DATASET/PART.state`, `DATASET/PART.done`, `DATASET.report.json`."""
+"""Names in a STATEDIR: `DATASET/PART.state`, `DATASET/PART.done`, `DATASET.report.json`.
+
+Another library's state file has any name; set aside it is `NAME.axl.done`, and verdicts on
+its files are kept in `NAME.axl.verdicts`.
+"""
+
+import xxhash
 
 from poststage.errors import UsageError
 from poststage.names import NAME_MAX, shown, to_text
@@ -7,6 +13,8 @@ STATE_SUFFIX = b".state"
 DONE_SUFFIX = b".done"
 REPORT_SUFFIX = b".report.json"
 LOCK_NAME = b".finalize.lock"
+FOREIGN_DONE_SUFFIX = b".axl" + DONE_SUFFIX
+VERDICTS_SUFFIX = b".axl.verdicts"
 
 
 def dataset_dir_name(dataset: str) -> bytes:
@@ -47,3 +55,15 @@ def state_name(part: int) -> bytes:
 def done_name(state: bytes) -> bytes:
     """The name that the state file `state` is set aside under."""
     return state.removesuffix(STATE_SUFFIX) + DONE_SUFFIX
+
+
+def beside(name: bytes, suffix: bytes) -> bytes:
+    """`name` + `suffix`, for what belongs to another library's state file `name`.
+
+    A name that would be too long is cut and marked, so that different ones stay different.
+    """
+    whole = name + suffix
+    if len(whole) <= NAME_MAX:
+        return whole
+    mark = b"~" + xxhash.xxh3_64_hexdigest(name).encode("ascii") + suffix
+    return name[: NAME_MAX - len(mark)] + mark

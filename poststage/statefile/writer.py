@@ -60,10 +60,8 @@ class StateWriter:
 
     def verdicts(self, ended: Mapping[int, Ended]) -> None:
         """Append final verdicts; runs of equal ones share a record."""
-        now = time.time_ns()
-        for index, count, end in _runs(sorted(ended.items())):
-            text = codec.reason_text(end.reason)
-            self._put(VerdictRecord(index, end.verdict.value, now, count, text))
+        for record in verdict_records(ended):
+            self._put(record)
 
     def flush(self) -> None:
         """Write what is buffered."""
@@ -87,6 +85,13 @@ class StateWriter:
         self._buffer += journal.frame(encode(record))
         if len(self._buffer) >= _BUFFER:
             self.flush()
+
+
+def verdict_records(ended: Mapping[int, Ended]) -> Iterator[VerdictRecord]:
+    """`ended` as records; runs of equal ones share one."""
+    now = time.time_ns()
+    for index, count, end in _runs(sorted(ended.items())):
+        yield VerdictRecord(index, end.verdict.value, now, count, codec.reason_text(end.reason))
 
 
 def _runs(items: Iterable[tuple[int, Ended]]) -> Iterator[tuple[int, int, Ended]]:

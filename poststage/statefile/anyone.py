@@ -1,0 +1,121 @@
+"""State files of whoever wrote them: which file is one, and what it says.
+
+Ours are known by name. AXL's have any name and are found by their content, which is read
+without leaving a trace in anybody's atime.
+"""
+
+import os
+import re
+
+import xxhash
+from msgspec.structs import replace
+
+from poststage import names
+from poststage.durable import fsops
+from poststage.errors import StateFileError
+from poststage.model import State
+from poststage.statefile import axl, kvtree, verdicts
+from poststage.statefile.layout import DONE_SUFFIX, FOREIGN_DONE_SUFFIX, STATE_SUFFIX
+from poststage.statefile.reader import read_state
+
+_OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+_PIECE = 1 << 20
+_ALWAYS_THERE = b"STATE_FILE\0"  # AXL records the file's own name in it
+# Of a file that was emptied nothing tells whose it was but its name.
+_LIKELY = re.compile(rb"(?i)(\A|\.)(state|state_?file|axl)(\d*|[._-]\d+)\Z")
+
+
+def is_foreign(dir_fd: int, name: bytes) -> bool:
+    """Whether `name`, which is not called like one of ours, is a state file of AXL's.
+
+    So is what looks like a damaged one; a whole KVTree file of another kind is not.
+    """
+    try:
+        fd = os.open(name, _OPEN | os.O_NOATIME, dir_fd=dir_fd)
+    except OSError:
+        return False  # a symlink, not ours to read without a trace, or gone
+    try:
+        info = os.fstat(fd)
+        if not fsops.is_regular(info):
+            return False
+        if info.st_size < len(kvtree.MAGIC):
+            start = os.pread(fd, len(kvtree.MAGIC), 0)
+            return bool(_LIKELY.search(name)) and kvtree.MAGIC.startswith(start)
+        return is_kvtree(fd) and _is_axl(fd, info.st_size)
+    except OSError:
+        return False
+    finally:
+        os.close(fd)
+
+
+def is_kvtree(fd: int) -> bool:
+    """Whether the open file begins as KVTree files do."""
+    return os.pread(fd, len(kvtree.MAGIC), 0) == kvtree.MAGIC
+
+
+def _is_axl(fd: int, size: int) -> bool:
+    if size > kvtree.FILE_MAX:
+        return True  # damaged, as far as we are concerned
+    raw = read_all(fd, size)
+    if _ALWAYS_THERE in raw:
+        return True
+    try:
+        kvtree.parse(raw)
+    except ValueError:
+        return True
+    return False
+
+
+def read_all(fd: int, size: int) -> bytes:
+    """At most `size` bytes from the start of the open file."""
+    pieces, at = [], 0
+    while at < size and (piece := os.pread(fd, min(_PIECE, size - at), at)):
+        pieces.append(piece)
+        at += len(piece)
+    return b"".join(pieces)
+
+
+def read_any(dir_fd: int, fd: int, name: bytes, path: bytes) -> State | None:
+    """The state file `name`, open at `fd`, with what was recorded beside it in `dir_fd`.
+
+    `path` is for messages. None as in `read_state`.
+
+    Raises:
+        StateFileError: it is damaged, or none; none of its files was touched.
+        OSError: it cannot be read.
+    """
+    info = os.fstat(fd)
+    if fsops.is_regular(info) and is_kvtree(fd):
+        return _foreign(dir_fd, fd, name, path)
+    if name.endswith((STATE_SUFFIX, DONE_SUFFIX)):
+        return read_state(fd, path)
+    if info.st_size < len(kvtree.MAGIC):
+        raise _damaged(path, "is empty: its writer was killed while it rewrote it in place")
+    raise _damaged(path, "is not a state file")
+
+
+def _foreign(dir_fd: int, fd: int, name: bytes, path: bytes) -> State:
+    info = os.fstat(fd)
+    if info.st_size > kvtree.FILE_MAX:
+        raise _damaged(path, f"is longer than {kvtree.FILE_MAX} bytes")
+    raw = read_all(fd, info.st_size)
+    id_ = xxhash.xxh3_64_hexdigest(raw)
+    try:
+        tree = kvtree.parse(raw)
+        if not axl.is_state(tree):
+            raise ValueError("is a KVTree file without a transfer in it")
+        state = axl.state_of(tree, id_=id_, created_ns=info.st_mtime_ns)
+    except ValueError as error:
+        raise _damaged(path, str(error)) from error
+    if name.endswith(FOREIGN_DONE_SUFFIX):
+        return state
+    ended = verdicts.read(dir_fd, name, id_=id_, entries=len(state.entries))
+    return replace(state, ended=ended) if state.recorded else state
+
+
+def _damaged(path: bytes, fact: str) -> StateFileError:
+    return StateFileError(
+        f"{names.shown(path)}: {names.shown(fact)}; none of its files was touched",
+        hint="keep the file and the temp files that end in ._AXL; what it named can only be "
+        "put in place by hand, or be sent again from where its source still is",
+    )
