@@ -224,7 +224,7 @@ def test_each_law_is_broken_by_some_other_plan() -> None:
 
 
 def test_every_action_and_every_verdict_is_reached() -> None:
-    assert {plan.action for _, _, plan in PLANS} == set(Action)
+    assert {plan.action for _, _, plan in PLANS} == set(Action) - {Action.RESTORE}
     assert {plan.verdict for _, _, plan in PLANS} == set(Verdict)
 
 
