@@ -10,7 +10,8 @@ import fcntl
 import os
 import stat
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -55,6 +56,22 @@ def open_file(dir_fd: int, name: bytes) -> int:
         return os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | flags, dir_fd=dir_fd)
     except PermissionError:
         return os.open(name, os.O_PATH | flags, dir_fd=dir_fd)
+
+
+@contextmanager
+def opened_link(dir_fd: int, name: bytes) -> Iterator[int]:
+    """A descriptor of the symlink `name` itself (O_PATH), for `set_owner` and `set_times`.
+
+    Raises:
+        OSError: EINVAL where `name` is no symlink; it is untouched.
+    """
+    fd = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=dir_fd)
+    try:
+        if not is_symlink(os.fstat(fd)):
+            raise OSError(errno.EINVAL, "is not a symlink")
+        yield fd
+    finally:
+        os.close(fd)
 
 
 def create(dir_fd: int, name: bytes, *, mode: int) -> int:

@@ -9,7 +9,7 @@ import os
 from poststage import names
 from poststage.durable import fsops
 from poststage.errors import PoststageError
-from poststage.finalize import axl, metadata, observe
+from poststage.finalize import axl, metadata, observe, trust
 from poststage.finalize.outcome import Outcome, outcome, refused
 from poststage.finalize.plan import Action, Plan, plan_file
 from poststage.finalize.seen import Fate, Seen
@@ -89,7 +89,7 @@ def _planned(step: Step, fd: int, work: Work) -> Step | Outcome:
     if plan.action is Action.NONE and not plan.verdict.final:
         return outcome(plan.verdict, plan.reason, code=plan.code)
     if plan.action in _RESTORED:
-        proven = _restored(step, fd)
+        proven = _restored(step, fd, work)
         if not isinstance(proven, Step):
             return proven
         step = proven
@@ -98,7 +98,7 @@ def _planned(step: Step, fd: int, work: Work) -> Step | Outcome:
     return step
 
 
-def _restored(step: Step, fd: int) -> Step | Outcome:
+def _restored(step: Step, fd: int, work: Work) -> Step | Outcome:
     """Prove and restore the temp file that is open at `fd`."""
     entry, temp = step.seen.entry, step.seen.temp
     assert temp is not None  # only a temp file that was seen gets a name
@@ -111,6 +111,11 @@ def _restored(step: Step, fd: int) -> Step | Outcome:
         except OSError as error:
             return refused("reading it back", error)
         temp = metadata.facts_now(fd)
+    if work.restore_owners:
+        closed = step.seen.closed_mtime_ns
+        proven = entry.checksum is not None or closed == temp.meta.mtime_ns
+        directory = os.fstat(work.dirs.fd(step.directory))
+        trust.check_file(temp.meta, entry.meta, directory, proven=proven)
     try:
         changed = metadata.restore(fd, temp, entry.meta)
     except OSError as error:
