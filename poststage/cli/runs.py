@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from msgspec import Struct
@@ -133,8 +134,8 @@ def _uid(user: str | None) -> int | None:
 
 def _finalized(target: Target, options: Options) -> Report:
     trusted = options.settings.trusted_state_dirs
-    owner = owner_of(os.fsencode(target.state_dir), target.user, trusted)
-    return finalize_as(owner, target.state_dir, options)
+    whom = partial(owner_of, os.fsencode(target.state_dir), target.user, trusted)
+    return finalize_as(whom, target.state_dir, options)
 
 
 def _one_of_many(target: Target, options: Options) -> Report:
