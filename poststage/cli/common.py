@@ -5,8 +5,9 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -34,6 +35,7 @@ _MAY_PASS = frozenset(
 )
 _FORBIDDEN = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 
+_AT_ONCE = 1000  # items of a list that are written together
 _OURS = str(Path(__file__).parent.parent)
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -115,7 +117,27 @@ def drop_output() -> None:
 
 def emit_json(document: object) -> None:
     """`document` (plain values) as one JSON document on stdout: ASCII, keys sorted."""
-    click.echo(json.dumps(document, ensure_ascii=True, sort_keys=True, indent=2))
+    click.echo(_json(document))
+
+
+def emit_json_list(document: object, key: str, items: Iterable[object]) -> None:
+    """`emit_json`, with `items` in the one empty list `key` of `document`, each on its line.
+
+    They are made and written one at a time. No string in `document` can be taken for that
+    list: quotes are escaped in strings.
+    """
+    before, empty, after = _json(document).partition(f'"{key}": []')
+    click.echo(before + empty.removesuffix("]"), nl=False)
+    texts = (json.dumps(item, ensure_ascii=True, sort_keys=True) for item in items)
+    separator = "\n"
+    while some := list(islice(texts, _AT_ONCE)):
+        click.echo(separator + ",\n".join(some), nl=False)
+        separator = ",\n"
+    click.echo(("]" if empty else "") + after)
+
+
+def _json(document: object) -> str:
+    return json.dumps(document, ensure_ascii=True, sort_keys=True, indent=2)
 
 
 def site_option(command: Command) -> Command:

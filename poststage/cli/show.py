@@ -9,12 +9,12 @@ from typing import Any
 import click
 
 from poststage.cli import render
-from poststage.cli.common import emit_json, exit_on_error, json_option
+from poststage.cli.common import emit_json_list, exit_on_error, json_option
 from poststage.errors import PermissionRefusedError, StateFileError, UsageError
 from poststage.model import Ended, Entry, State
 from poststage.names import shown
 from poststage.statefile.reader import StateBuilder, fill
-from poststage.statefile.value import value_of
+from poststage.statefile.value import entry_values, outline
 
 _UNREADABLE: dict[type[OSError], type[UsageError | PermissionRefusedError]] = {
     FileNotFoundError: UsageError,
@@ -40,7 +40,8 @@ def show(statefile: Path, *, as_json: bool) -> None:
     with exit_on_error():
         state, damage = _read(statefile)
         if as_json:
-            emit_json(_document(statefile, state, damage))
+            entries = () if state is None else entry_values(state)
+            emit_json_list(_document(statefile, state, damage), "entries", entries)
         else:
             for line in lines(state):
                 click.echo(line)
@@ -72,7 +73,7 @@ def _document(path: Path, state: State | None, damage: str) -> dict[str, Any]:
     return {
         "file": shown(os.fsencode(path)),
         "damage": damage or None,
-        "state": None if state is None else value_of(state),
+        "state": None if state is None else outline(state),
     }
 
 

@@ -1,5 +1,6 @@
 """`State` → the plain JSON value that docs/state-file-format.md defines for it."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from msgspec import structs
@@ -10,6 +11,17 @@ from poststage.names import to_text
 
 def value_of(state: State) -> dict[str, Any]:
     """What `state` says, in plain types; every name in written form, integers exact."""
+    return {**outline(state), "entries": list(entry_values(state))}
+
+
+def entry_values(state: State) -> Iterator[dict[str, Any]]:
+    """Each entry of `state` with its verdict, in order."""
+    for index, entry in enumerate(state.entries):
+        yield entry_value(entry, state.ended.get(index))
+
+
+def outline(state: State) -> dict[str, Any]:
+    """`value_of` with no entries in its list."""
     return {
         "head": {
             **structs.asdict(state.head),
@@ -18,9 +30,7 @@ def value_of(state: State) -> dict[str, Any]:
                 for key in ("dataset", "backend", "host", "job")
             },
         },
-        "entries": [
-            entry_value(entry, state.ended.get(index)) for index, entry in enumerate(state.entries)
-        ],
+        "entries": [],
         "recorded": state.recorded,
         "handle": None if state.handle is None else _text(state.handle),
         "started": state.started,

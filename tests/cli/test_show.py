@@ -68,7 +68,7 @@ def test_a_torn_tail_is_said_and_is_no_damage(tmp_path: Path) -> None:
     assert "nothing was started" in ended.out
 
 
-@pytest.mark.parametrize("content", [b"", b"hello\n", line(HEAD)[:-5]])
+@pytest.mark.parametrize("content", [b"", b"\0" * 100, line(HEAD)[:-5]])
 def test_a_file_without_a_whole_record_is_said_to_be_one(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "0.state"
     path.write_bytes(content)
@@ -76,6 +76,19 @@ def test_a_file_without_a_whole_record_is_said_to_be_one(tmp_path: Path, content
     assert ended.code == 0
     assert "no record is whole" in ended.out
     assert run("show", "--json", path).json()["state"] is None
+
+
+def test_a_short_text_of_another_kind_is_no_state_file(tmp_path: Path) -> None:
+    path = tmp_path / "0.state"
+    path.write_bytes(b"hello\n")
+    assert run("show", path).code == 65
+
+
+def test_the_json_of_many_entries_is_one_document(tmp_path: Path) -> None:
+    many = [entry(name=b'"entries": [] %d' % number) for number in range(2500)]
+    path = put(tmp_path / "0.state", HEAD | {"job": "entries: []"}, *many, recorded(2500))
+    state = run("show", "--json", path).json()["state"]
+    assert [one["source"] for one in state["entries"]] == [one["source"] for one in many]
 
 
 def test_hostile_names_steer_no_terminal_and_fake_no_line(tmp_path: Path) -> None:
