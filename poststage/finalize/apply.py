@@ -25,6 +25,7 @@ from poststage.finalize.work import Job, Step, Work
 from poststage.model import Entry, Kind, Verdict
 
 STOPPED = outcome(Verdict.RUNNING, "the finalizer was stopped before it came to this file")
+_NOT_ENDED = {Fate.PENDING: Verdict.RUNNING, Fate.UNKNOWN: Verdict.UNKNOWN}
 _MOVED = frozenset({Kind.FILE, Kind.SYMLINK})
 
 
@@ -106,7 +107,8 @@ def _prepared(job: Job, work: Work) -> Iterable[Step]:
 def _prepared_one(job: Job, index: int, entry: Entry, work: Work) -> Step | Outcome:
     if work.stopped():
         seen = job.seen(index, entry)
-        return outcome(Verdict.RUNNING, seen.reason) if seen.fate is Fate.PENDING else STOPPED
+        verdict = _NOT_ENDED.get(seen.fate)
+        return STOPPED if verdict is None else outcome(verdict, seen.reason)
     if entry.kind is Kind.SYMLINK:
         return prepare_symlink(job, index, entry, work)
     return prepare(job, index, entry, work)

@@ -151,17 +151,17 @@ class Run:
         """Work on everything; wait for what still runs, then take it as it is."""
 
         def visit(windows: Windows, some: list[Pending]) -> Result:
-            return windows.run(some, wait=wait, held=held, last=False)
+            return windows.run(some, wait=wait, held=held)
 
         def again(waiting: list[Pending]) -> list[Pending]:
             self.total.waiting = []
-            self._add(self.windows.run(waiting, wait=True, held=held, last=False))
+            self._add(self.windows.run(waiting, wait=True, held=held))
             return self.total.waiting
 
         jobs = self.options.jobs
         self._add(shared_out(self._windows, self.windows, pending, jobs, visit, self._stop))
         waiting = self._poll(self.total.waiting, again)
-        self._add(self.windows.run(waiting, wait=False, held=held, last=False))
+        self._add(self.windows.run(waiting, wait=False, held=held))
         for directory, some in _by_directory(self.total.deferred).items():
             self._add(self.windows.run(some, wait=False, held=held, last=self._quiet(directory)))
 

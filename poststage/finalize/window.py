@@ -11,7 +11,7 @@ from poststage.durable import fsops
 from poststage.errors import ExitCode, PoststageError, StateFileError
 from poststage.finalize.apply import apply, dry_run, finish_directories
 from poststage.finalize.commit import commit
-from poststage.finalize.dirs import Dirs, open_roots_alone, open_unswappable
+from poststage.finalize.dirs import Dirs, open_unswappable
 from poststage.finalize.options import Options
 from poststage.finalize.pending import Loaded, Pending, load
 from poststage.finalize.probes import Probes
@@ -45,9 +45,9 @@ class Windows:
         self._root = os.fsencode(state_dir)
         self._options = options
         self.probes = Probes(options.settings, state_dir, may_cancel=not options.dry_run)
-        as_root = options.restore_owners
-        self._dirs = Dirs(open_unswappable if as_root else fsops.open_dir)
-        self._state_dirs = Dirs(open_roots_alone if as_root else fsops.open_dir)
+        opener = open_unswappable if options.restore_owners else fsops.open_dir
+        self._dirs = Dirs(opener)
+        self._state_dirs = Dirs()
         self._stopped = stopped
 
     def close(self) -> None:
@@ -81,8 +81,14 @@ class Windows:
         if window:
             yield window
 
-    def run(self, pendings: Iterable[Pending], *, wait: bool, held: Held, last: bool) -> Result:
-        """Work on `pendings`. With `wait`, what still runs comes back in `waiting`, untouched."""
+    def run(
+        self, pendings: Iterable[Pending], *, wait: bool, held: Held, last: bool | None = None
+    ) -> Result:
+        """Work on `pendings`. With `wait`, what still runs comes back in `waiting`, untouched.
+
+        What has only directories left comes back in `deferred`; unless `last` says whether
+        the dataset has no more files to publish, which decides about their modes.
+        """
         result = Result({}, [], [])
         for window in self.loaded(pendings, result):
             answers = self.probes.answers(one.pending for one in window)
@@ -120,7 +126,7 @@ class Windows:
         else:
             apply(jobs, self._tools(hold=True))
 
-    def _work(self, jobs: list[Job], result: Result, *, hold: bool, last: bool) -> None:
+    def _work(self, jobs: list[Job], result: Result, *, hold: bool, last: bool | None) -> None:
         if not jobs:
             return
         work = self._tools(hold=hold)
@@ -128,11 +134,11 @@ class Windows:
             dry_run(jobs, work)
         else:
             apply(jobs, work)
-            finish_directories(jobs, work, last=last)
+            finish_directories(jobs, work, last=bool(last))
             self._commit(jobs, result)
         for job in jobs:
             tally = tally_of(result, job.pending.directory)
-            if _only_directories_left(job) and not last:
+            if last is None and _only_directories_left(job):
                 result.deferred.append(job.pending)
                 tally.changed += sum(one.changed for one in job.outcomes.values())
             else:

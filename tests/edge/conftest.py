@@ -29,5 +29,5 @@ def own(tmp_path: Path) -> Iterator[Story]:
     (tmp_path / "bb").mkdir()
     words = ("--burst-buffer", str(tmp_path / "bb"))
     emulator = Emulator(tmp_path / "emulator", *words).start()
-    yield Story(tmp_path, emulator)
+    yield Story(tmp_path, emulator, timeout_s=1.0)
     emulator.stop()

@@ -85,7 +85,7 @@ def run(words: list[str], env: Mapping[str, str] = os.environ, **options: Any) -
 class Story:
     """Directories of one job below `top`; the emulator may be shared with others."""
 
-    def __init__(self, top: Path, emulator: Emulator) -> None:
+    def __init__(self, top: Path, emulator: Emulator, *, timeout_s: float = 5.0) -> None:
         self.top, self.emulator = top, emulator
         self.bb, self.dst, self.state = top / "bb", top / "dst", top / "state"
         for path in (self.bb, self.dst):
@@ -93,7 +93,7 @@ class Story:
         self.wrote: dict[Path, tuple[tuple[object, ...], bytes]] = {}
         self.site = top / "site.toml"
         self.site.write_text(
-            f'[backend.emulator]\nroot = "{emulator.root}"\ntimeout_s = 5.0\n[finalize]\njobs = 1\n'
+            f'[backend.emulator]\nroot = "{emulator.root}"\ntimeout_s = {timeout_s}\n'
         )
 
     @property
