@@ -8,8 +8,8 @@ from poststage.errors import RunAgainError
 from poststage.finalize.work import Job
 from poststage.model import Ended, Verdict
 from poststage.names import shown
-from poststage.statefile import StateWriter, read_state
-from poststage.statefile.layout import done_name
+from poststage.statefile import StateWriter, read_state, verdicts
+from poststage.statefile.layout import FOREIGN_DONE_SUFFIX, beside, done_name
 
 
 def commit(job: Job, dir_fd: int) -> bool:
@@ -23,9 +23,9 @@ def commit(job: Job, dir_fd: int) -> bool:
         OSError: nothing is recorded; the next run comes to the same verdicts.
         RunAgainError: its agent has it open.
     """
-    verdicts = [job.verdict(index) for index in range(len(job.state.entries))]
-    if job.state.recorded and all(verdict is Verdict.PUBLISHED for verdict in verdicts):
-        fsops.replace(dir_fd, job.pending.name, done_name(job.pending.name))
+    found = [job.verdict(index) for index in range(len(job.state.entries))]
+    if job.state.recorded and all(verdict is Verdict.PUBLISHED for verdict in found):
+        _set_aside(job, dir_fd)
         return True
     ended = {
         index: Ended(one.verdict, one.reason)
@@ -34,8 +34,21 @@ def commit(job: Job, dir_fd: int) -> bool:
     }
     if not ended or not job.state.recorded:
         return False
-    _append(job, ended, dir_fd)
+    if job.state.foreign is None:
+        _append(job, ended, dir_fd)
+    else:
+        kept = {**job.state.ended, **ended}
+        verdicts.write(dir_fd, job.pending.name, id_=job.state.head.id, ended=kept)
     return True
+
+
+def _set_aside(job: Job, dir_fd: int) -> None:
+    name = job.pending.name
+    if job.state.foreign is None:
+        fsops.replace(dir_fd, name, done_name(name))
+        return
+    fsops.replace(dir_fd, name, beside(name, FOREIGN_DONE_SUFFIX))
+    verdicts.drop(dir_fd, name)
 
 
 def _append(job: Job, ended: dict[int, Ended], dir_fd: int) -> None:

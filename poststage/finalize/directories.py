@@ -7,10 +7,12 @@ from collections.abc import Iterable
 from poststage import names
 from poststage.durable import fsops
 from poststage.errors import PoststageError
+from poststage.finalize import trust
+from poststage.finalize.dirs import is_roots_alone
 from poststage.finalize.outcome import Outcome, outcome, refused
 from poststage.finalize.prepare import made_later
 from poststage.finalize.work import Job, Work
-from poststage.model import Entry, Kind, Verdict
+from poststage.model import Entry, Kind, Meta, Verdict
 
 _OWNER_WRITES = stat.S_IWUSR | stat.S_IXUSR
 _IN_THE_WAY = "something else than a directory stands there; it was left alone"
@@ -33,6 +35,8 @@ def make_directories(jobs: Iterable[Job], work: Work) -> None:
         try:
             parent, name = names.split(path)
             parent_fd = work.dirs.fd(parent)
+            if work.restore_owners and not is_roots_alone(os.fstat(parent_fd)):
+                continue  # before it could be given away, somebody could put another there
             if fsops.facts(parent_fd, name) is None and fsops.make_dir(
                 parent_fd, name, stat.S_IRWXU
             ):
@@ -74,7 +78,7 @@ def _finished(entry: Entry, work: Work, cancelled: Outcome | None) -> Outcome:
     wanted = _wanted(entry, info, work)
     if (info.st_uid, info.st_gid, stat.S_IMODE(info.st_mode)) == wanted:
         return outcome(Verdict.PUBLISHED)
-    _dress(parent_fd, name, wanted)
+    _dress(parent_fd, name, wanted, entry.meta if work.restore_owners else None)
     return outcome(Verdict.PUBLISHED, changed=True)
 
 
@@ -85,10 +89,13 @@ def _wanted(entry: Entry, info: os.stat_result, work: Work) -> tuple[int, int, i
     return info.st_uid, info.st_gid, entry.meta.mode
 
 
-def _dress(parent_fd: int, name: bytes, wanted: tuple[int, int, int]) -> None:
+def _dress(parent_fd: int, name: bytes, wanted: tuple[int, int, int], given: Meta | None) -> None:
+    """Owner, group and mode; `given`: root does it on the word of this record."""
     fd = fsops.open_subdir(parent_fd, name)
     try:
         info = os.fstat(fd)
+        if given is not None:
+            trust.check_directory(info, given, os.fstat(parent_fd))
         if (info.st_uid, info.st_gid) != wanted[:2]:
             fsops.set_owner(fd, *wanted[:2])
         fsops.set_mode(fd, wanted[2])

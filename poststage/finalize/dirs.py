@@ -1,5 +1,6 @@
 """Open directories, each once: the walk to a destination, and a bounded cache of it."""
 
+import errno
 import os
 import stat
 from collections import OrderedDict
@@ -10,6 +11,7 @@ from poststage.errors import PermissionRefusedError
 from poststage.names import shown
 
 _OPEN_MAX = 256  # descriptors; well below the usual soft limit of 1024
+_LINKS_MAX = 40  # symlinks on the way to one name, path_resolution(7)
 
 
 class Dirs:
@@ -43,33 +45,95 @@ class Dirs:
 
 
 def open_unswappable(path: bytes) -> int:
-    """A descriptor of the absolute `path`, for root: no step can be led astray by another user.
+    """A descriptor of the directory `path`, for root: no step can be led astray by others.
 
-    No component is a symlink. From a directory of root's (that others cannot write, or a
-    sticky one) any step is safe; from a user's directory only into one of the same user;
-    from one that a group or everybody can write, none. The rule of systemd-tmpfiles(8).
+    From a directory of root's (that others cannot write, or a sticky one) any step is safe;
+    from a user's directory only into one of the same user; from one that a group or everybody
+    can write, none. A symlink is followed only if it is root's and nobody else could have put
+    it there. The rule of systemd-tmpfiles(8).
 
     Raises:
         PermissionRefusedError: a step is not safe; nothing below it was opened.
+        OSError: a component cannot be opened (ELOOP or ENOTDIR: a symlink of somebody else's).
+    """
+    return _walked(path, _unsafe_step)
+
+
+def open_roots_alone(path: bytes) -> int:
+    """A descriptor of the directory `path`, which root alone can write, lead to and swap.
+
+    Raises:
+        PermissionRefusedError: somebody else can; nothing in it was read.
         OSError: a component cannot be opened.
     """
+    fd = _walked(path, _not_roots)
+    if not is_roots_alone(os.fstat(fd)):
+        os.close(fd)
+        raise _refused(path, "others than root can write it")
+    return fd
+
+
+def is_roots_alone(info: os.stat_result) -> bool:
+    """Whether what stat saw is a directory that root owns and nobody else can write."""
+    others = info.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    return stat.S_ISDIR(info.st_mode) and info.st_uid == 0 and not others
+
+
+def _walked(path: bytes, refusal: Callable[[os.stat_result, os.stat_result], str]) -> int:
+    """Walk to `path` from the top; `refusal` says of a directory and the next one what is wrong."""
     fd = fsops.open_dir(b"/")
     walked = b""
-    for name in path.strip(b"/").split(b"/") if path.strip(b"/") else []:
+    for name in _components(_resolved(os.path.join(os.getcwdb(), path))):
         walked += b"/" + name
         try:
             child = fsops.open_subdir(fd, name)
-            refused = _unsafe_step(os.fstat(fd), os.fstat(child))
+            reason = "" if name == b".." else refusal(os.fstat(fd), os.fstat(child))
         finally:
             os.close(fd)
         fd = child
-        if refused:
+        if reason:
             os.close(fd)
-            raise PermissionRefusedError(
-                f"{shown(walked)}: {refused}; nothing below it was touched",
-                hint="run finalize as the owner of the files (--user), not as root",
-            )
+            raise _refused(walked, reason)
     return fd
+
+
+def _resolved(path: bytes) -> bytes:
+    """`path` with those symlinks resolved that are root's, where only root can make names.
+
+    Those stay what they are; the walk fails on any other.
+    """
+    left, current, links = _components(path)[::-1], b"", 0
+    while left:
+        there = current + b"/" + left.pop()
+        target = _roots_link(current or b"/", there)
+        if target is None:
+            current = there
+            continue
+        links += 1
+        if links > _LINKS_MAX:
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+        left += _components(target)[::-1]
+        current = b"" if target.startswith(b"/") else current
+    return current
+
+
+def _components(path: bytes) -> list[bytes]:
+    """The names in `path`; `..` stays, since what stands before it may be a symlink."""
+    return [name for name in path.split(b"/") if name not in {b"", b"."}]
+
+
+def _roots_link(directory: bytes, path: bytes) -> bytes | None:
+    info = os.lstat(path)
+    if not stat.S_ISLNK(info.st_mode) or info.st_uid != 0:
+        return None
+    return os.readlink(path) if _only_root_names(os.lstat(directory)) else None
+
+
+def _refused(path: bytes, reason: str) -> PermissionRefusedError:
+    return PermissionRefusedError(
+        f"{shown(path)}: {reason}; nothing in it was touched",
+        hint="run finalize as the owner of the files (--user), not as root",
+    )
 
 
 def _unsafe_step(parent: os.stat_result, child: os.stat_result) -> str:
@@ -80,3 +144,15 @@ def _unsafe_step(parent: os.stat_result, child: os.stat_result) -> str:
     if parent.st_uid not in {0, child.st_uid}:
         return f"belongs to uid {child.st_uid} in a directory of uid {parent.st_uid}"
     return ""
+
+
+def _not_roots(parent: os.stat_result, child: os.stat_result) -> str:
+    """Why the step from `parent` to `child` is not root's alone to make; "" if it is."""
+    if child.st_uid != 0:
+        return f"belongs to uid {child.st_uid}"
+    return "" if _only_root_names(parent) else "stands in a directory that others can write"
+
+
+def _only_root_names(info: os.stat_result) -> bool:
+    """Whether in this directory nobody else can take away or swap a name of root's."""
+    return info.st_uid == 0 and (is_roots_alone(info) or bool(info.st_mode & stat.S_ISVTX))

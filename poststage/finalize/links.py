@@ -6,6 +6,7 @@ from contextlib import suppress
 from poststage import names
 from poststage.durable import fsops
 from poststage.errors import PoststageError
+from poststage.finalize import trust
 from poststage.finalize.conflict import step_aside
 from poststage.finalize.observe import stamp
 from poststage.finalize.outcome import Outcome, outcome, refused
@@ -46,6 +47,8 @@ def _linked(base: Entry, entry: Entry, job: Job, work: Work) -> Outcome:
     base_dir, base_name = names.split(base.destination)
     directory, name = names.split(entry.destination)
     base_fd, dir_fd = work.dirs.fd(base_dir), work.dirs.fd(directory)
+    if work.restore_owners:
+        trust.check_link(os.fstat(base_fd), os.fstat(dir_fd))
     origin, there = fsops.facts(base_fd, base_name), fsops.facts(dir_fd, name)
     if origin is None or not _is_file_of(origin, base):
         return outcome(Verdict.LOST, "the file that it is a further name of has gone or changed")

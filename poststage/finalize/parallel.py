@@ -6,12 +6,14 @@ the interpreter's lock over at every one of them.
 
 import multiprocessing
 import os
+import signal
 import traceback
 from collections.abc import Callable
 from multiprocessing.connection import Connection, wait
 
 from poststage.errors import ExitCode
 from poststage.finalize.pending import Pending
+from poststage.finalize.privs import die_with_parent
 from poststage.finalize.window import Result, Windows, tally_of
 from poststage.model import Verdict
 
@@ -63,6 +65,7 @@ def shared_out(
 def _child(
     make: Callable[[], Windows], share: list[Pending], visit: Visit, send: Connection
 ) -> None:
+    die_with_parent(signal.SIGKILL)  # a stopped one would outlive the deadline
     windows = make()
     try:
         send.send(visit(windows, share))

@@ -8,7 +8,7 @@ from poststage.durable import fsops, lock
 from poststage.errors import StateFileError
 from poststage.model import Kind, State
 from poststage.names import shown
-from poststage.statefile import read_state
+from poststage.statefile.anyone import read_any
 
 
 class Pending(Struct, frozen=True):
@@ -52,7 +52,7 @@ def load(state_dir_fd: int, pending: Pending, *, trusted_uid: int | None = None)
                 f"{shown(pending.path)}: belongs to uid {info.st_uid} in a directory that only "
                 f"uid {trusted_uid} can write; it was not read",
             )
-        state = read_state(fd, pending.path)
+        state = read_any(state_dir_fd, fd, pending.name, pending.path)
         alive = fsops.is_regular(info) and lock.is_held(fd)
         return Loaded(_filled(pending, state, alive=alive), state)
     finally:

@@ -7,8 +7,9 @@ no more to do becomes an outcome at once; what waits for its name becomes a step
 import os
 
 from poststage import names
+from poststage.durable import fsops
 from poststage.errors import PoststageError
-from poststage.finalize import metadata, observe
+from poststage.finalize import axl, metadata, observe, trust
 from poststage.finalize.outcome import Outcome, outcome, refused
 from poststage.finalize.plan import Action, Plan, plan_file
 from poststage.finalize.seen import Fate, Seen
@@ -17,12 +18,16 @@ from poststage.model import Entry, TransferState, Verdict
 
 _RESTORED = frozenset(
     {Action.PUBLISH, Action.REPLACE, Action.TAKE_NAME, Action.STEP_ASIDE, Action.DROP_TEMP}
+    | {Action.RESTORE}
 )
 HELD_BACK = "it is ready, and held back until its whole dataset is (--publish dataset)"
 
 
 def prepare(job: Job, index: int, entry: Entry, work: Work) -> Step | Outcome:
     """The step that is left for a FILE entry, or its outcome if none is."""
+    one = job.foreign(index)
+    if one is not None and one.doubt is not None:
+        return outcome(one.doubt.verdict, one.doubt.reason)
     try:
         return _file(job, index, entry, work)
     except (OSError, PoststageError) as error:
@@ -31,16 +36,35 @@ def prepare(job: Job, index: int, entry: Entry, work: Work) -> Step | Outcome:
 
 def plan_only(job: Job, index: int, entry: Entry, work: Work) -> tuple[Seen, Plan]:
     """What would be done for a FILE entry; nothing is changed."""
-    seen = job.seen(index, entry)
+    seen, one = job.seen(index, entry), job.foreign(index)
+    if one is not None and one.doubt is not None:
+        return seen, Plan(Action.NONE, one.doubt.verdict, one.doubt.reason)
     try:
         dir_fd = work.dirs.fd(names.split(entry.destination)[0])
     except (FileNotFoundError, NotADirectoryError):
         seen = Seen(entry, seen.fate, seen.reason, directory_missing=True)
         return seen, plan_file(seen)
-    seen, fd = observe.look(seen, dir_fd, created_ns=job.state.head.created_ns, full=True)
+    seen, plan, fd = _looked(job, index, seen, dir_fd, full=True)
     if fd >= 0:
         os.close(fd)
-    return seen, plan_file(seen)
+    return seen, plan
+
+
+def _looked(
+    job: Job, index: int, seen: Seen, dir_fd: int, *, full: bool = False
+) -> tuple[Seen, Plan, int]:
+    """What stands at the names, what is to be done, and the open file that it is done to (or -1).
+
+    The caller closes the descriptor.
+    """
+    one, created_ns = job.foreign(index), job.state.head.created_ns
+    seen, fd = observe.look(seen, dir_fd, created_ns=created_ns, full=full or one is not None)
+    if one is None:
+        return seen, plan_file(seen), fd
+    judged = axl.judged(seen, one, cancelled=job.state.cancelled)
+    if fd < 0 and judged.seen.temp is not None:
+        fd = fsops.open_file(dir_fd, judged.seen.entry.temp)
+    return judged.seen, judged.plan, fd
 
 
 def _file(job: Job, index: int, entry: Entry, work: Work) -> Step | Outcome:
@@ -53,8 +77,8 @@ def _file(job: Job, index: int, entry: Entry, work: Work) -> Step | Outcome:
         plan = plan_file(Seen(entry, seen.fate, seen.reason, directory_missing=True))
         return outcome(plan.verdict, plan.reason, code=plan.code)
     try:
-        seen, fd = observe.look(seen, dir_fd, created_ns=job.state.head.created_ns)
-        return _planned(Step(job, index, seen, plan_file(seen)), fd, work)
+        seen, plan, fd = _looked(job, index, seen, dir_fd)
+        return _planned(Step(job, index, seen, plan), fd, work)
     finally:
         if fd >= 0:
             os.close(fd)
@@ -65,7 +89,7 @@ def _planned(step: Step, fd: int, work: Work) -> Step | Outcome:
     if plan.action is Action.NONE and not plan.verdict.final:
         return outcome(plan.verdict, plan.reason, code=plan.code)
     if plan.action in _RESTORED:
-        proven = _restored(step, fd)
+        proven = _restored(step, fd, work)
         if not isinstance(proven, Step):
             return proven
         step = proven
@@ -74,7 +98,7 @@ def _planned(step: Step, fd: int, work: Work) -> Step | Outcome:
     return step
 
 
-def _restored(step: Step, fd: int) -> Step | Outcome:
+def _restored(step: Step, fd: int, work: Work) -> Step | Outcome:
     """Prove and restore the temp file that is open at `fd`."""
     entry, temp = step.seen.entry, step.seen.temp
     assert temp is not None  # only a temp file that was seen gets a name
@@ -87,6 +111,11 @@ def _restored(step: Step, fd: int) -> Step | Outcome:
         except OSError as error:
             return refused("reading it back", error)
         temp = metadata.facts_now(fd)
+    if work.restore_owners:
+        closed = step.seen.closed_mtime_ns
+        proven = entry.checksum is not None or closed == temp.meta.mtime_ns
+        directory = os.fstat(work.dirs.fd(step.directory))
+        trust.check_file(temp.meta, entry.meta, directory, proven=proven)
     try:
         changed = metadata.restore(fd, temp, entry.meta)
     except OSError as error:

@@ -5,15 +5,20 @@ worker gives up groups, gid and uid for good, and only then the walk begins. Not
 gained by a forged record that its owner could not do anyway.
 """
 
+import ctypes
+import grp
 import os
 import pwd
-import stat
+from functools import lru_cache
 
 from msgspec import Struct
 
 from poststage.durable import fsops
 from poststage.errors import PermissionRefusedError, UsageError
+from poststage.finalize.dirs import open_roots_alone
 from poststage.names import shown
+
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE = 1, 4  # prctl(2)
 
 
 class Owner(Struct, frozen=True):
@@ -32,16 +37,14 @@ def owner_of(state_dir: bytes, user: str | None, trusted_dirs: tuple[str, ...]) 
     never a state file.
 
     Raises:
-        PermissionRefusedError: the owner is root and the directory is not root's alone.
+        PermissionRefusedError: the owner is root and the directory is not root's alone, or
+            nothing tells which groups the owner is in.
         UsageError: no such user, or `state_dir` cannot be opened.
     """
     if os.geteuid() != 0:
         return None
     info = _stat(state_dir)
-    if user is not None:
-        owner = _account(user)
-    else:
-        owner = Owner(info.st_uid, info.st_gid, _name(info.st_uid))
+    owner = _account(user) if user is not None else _of_directory(state_dir, info)
     if owner.uid != 0:
         return owner
     if info.st_uid == 0 and (_named(state_dir, trusted_dirs) or only_root_writes(state_dir)):
@@ -54,35 +57,85 @@ def owner_of(state_dir: bytes, user: str | None, trusted_dirs: tuple[str, ...]) 
 
 
 def only_root_writes(path: bytes) -> bool:
-    """Whether `path` and every directory above it belong to root and nobody else can write or
-    swap them (a sticky directory keeps others from renaming what is root's)."""
-    current = os.path.realpath(path)
-    first = True
-    while True:
-        info = os.stat(current)
-        others = info.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
-        if info.st_uid != 0 or (others and (first or not info.st_mode & stat.S_ISVTX)):
-            return False
-        if current == b"/":
-            return True
-        current, first = os.path.dirname(current), False
+    """Whether `path` and every directory on the way to it belong to root and nobody else can
+    write or swap them (a sticky directory keeps others from renaming what is root's)."""
+    try:
+        os.close(open_roots_alone(path))
+    except (PermissionRefusedError, OSError):
+        return False
+    return True
 
 
 def become(owner: Owner) -> None:
     """Give up root for good: groups, gid and uid, real, effective and saved.
 
+    Nor can the owner trace this process or read its memory, which was root's.
+
     Raises:
         PermissionRefusedError: the process still could get its rights back.
     """
-    try:
-        groups = os.getgrouplist(owner.name, owner.gid)
-    except (KeyError, OSError):
-        groups = [owner.gid]
-    os.setgroups(groups)
+    os.setgroups(sorted(groups_of(owner.uid) | {owner.gid}))
     os.setresgid(owner.gid, owner.gid, owner.gid)
     os.setresuid(owner.uid, owner.uid, owner.uid)
-    if os.getresuid() != (owner.uid,) * 3 or os.getresgid() != (owner.gid,) * 3:
-        raise PermissionRefusedError(f"cannot become uid {owner.uid}; nothing was read")
+    ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+    ids = os.getresuid() != (owner.uid,) * 3 or os.getresgid() != (owner.gid,) * 3
+    if ids or _can_return():
+        raise PermissionRefusedError(f"cannot become uid {owner.uid} for good; nothing was read")
+
+
+def _can_return() -> bool:
+    """Whether a capability that was kept gives root back."""
+    try:
+        os.setresuid(0, 0, 0)
+    except PermissionError:
+        return False
+    return True
+
+
+def die_with_parent(number: int) -> None:
+    """Get the signal `number` when the parent ends, prctl(2); lost when ids are changed."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)
+
+
+@lru_cache(maxsize=1024)
+def groups_of(uid: int) -> frozenset[int]:
+    """The groups that `uid` is in by this machine's accounts.
+
+    Of a user without an account that is the group of the same number, if no group of this
+    machine has it: a user's private group, where the account is known elsewhere.
+    """
+    try:
+        entry = pwd.getpwuid(uid)
+    except KeyError:
+        return frozenset() if _is_group(uid) else frozenset({uid})
+    return frozenset(os.getgrouplist(entry.pw_name, entry.pw_gid))
+
+
+def _is_group(gid: int) -> bool:
+    try:
+        grp.getgrgid(gid)
+    except KeyError:
+        return False
+    return True
+
+
+def _of_directory(state_dir: bytes, info: os.stat_result) -> Owner:
+    """The owner of STATEDIR, with a group that is the owner's.
+
+    The directory's own group is no witness: in a setgid directory anybody gets its group.
+    """
+    groups = groups_of(info.st_uid)
+    if not groups:
+        raise PermissionRefusedError(
+            f"{shown(state_dir)}: belongs to uid {info.st_uid}, which has no account here, so "
+            "nobody can tell its groups; nothing was read",
+            hint="run finalize as that user, or where the account is known",
+        )
+    try:
+        gid = pwd.getpwuid(info.st_uid).pw_gid
+    except KeyError:
+        gid = info.st_uid
+    return Owner(info.st_uid, info.st_gid if info.st_gid in groups else gid, _name(info.st_uid))
 
 
 def _stat(state_dir: bytes) -> os.stat_result:
@@ -100,8 +153,9 @@ def _stat(state_dir: bytes) -> os.stat_result:
 
 
 def _named(state_dir: bytes, trusted_dirs: tuple[str, ...]) -> bool:
-    real = os.path.realpath(state_dir)
-    return any(real == os.path.realpath(os.fsencode(one)) for one in trusted_dirs)
+    """By its name as given: what a symlink makes of another name is its owner's word."""
+    path = os.path.abspath(state_dir)
+    return any(path == os.path.abspath(os.fsencode(one)) for one in trusted_dirs)
 
 
 def _account(user: str) -> Owner:

@@ -10,8 +10,10 @@ from poststage.config import Settings
 from poststage.errors import BackendError, PoststageError
 from poststage.finalize.pending import Pending
 from poststage.model import TransferState
+from poststage.statefile import axl
 
 _NOTHING_TO_MOVE = Answer(TransferState.FULLSUCCESS)
+_COPIED_BY_ITSELF = Answer(TransferState.PARTIALSUCCESS, reason="nobody copies it any more")
 NEVER_STARTED = "its transfer was never started: the job ended first"
 
 
@@ -111,10 +113,12 @@ def _without_asking(pending: Pending) -> Answer | None:
     if pending.agent_alive:
         return Answer(TransferState.INPROGRESS, reason="its agent is still recording it")
     if not pending.recorded:
-        return Answer(
-            TransferState.CANCELED,
-            reason="its agent was stopped while recording; nothing of it was started",
-        )
+        reason = "its agent was stopped while recording; nothing of it was started"
+        if pending.backend == axl.BACKEND:
+            reason = axl.NEVER_DISPATCHED
+        return Answer(TransferState.CANCELED, reason=reason)
+    if pending.backend == axl.BACKEND and pending.moves_files:
+        return _COPIED_BY_ITSELF
     return None if pending.moves_files else _NOTHING_TO_MOVE
 
 

@@ -5,7 +5,10 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
-from poststage.statefile.layout import DONE_SUFFIX, STATE_SUFFIX
+from poststage.statefile.anyone import is_foreign
+from poststage.statefile.layout import DONE_SUFFIX, REPORT_SUFFIX, STATE_SUFFIX
+
+_OURS = (STATE_SUFFIX, DONE_SUFFIX, REPORT_SUFFIX)
 
 
 class Group(Struct, frozen=True):
@@ -14,7 +17,7 @@ class Group(Struct, frozen=True):
     directory: bytes
     """Relative to STATEDIR; empty for STATEDIR itself."""
     pending: tuple[bytes, ...]
-    """Names `*.state`, by part."""
+    """Names `*.state`, by part, and those of AXL's state files."""
     done: tuple[bytes, ...]
     """Names `*.done`."""
 
@@ -30,10 +33,11 @@ def scan(state_dir: bytes, refused: list[OSError]) -> Iterator[Group]:
     """
     os.close(os.open(state_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
     for path, subdirs, files, fd in os.fwalk(state_dir, onerror=refused.append):
-        del fd
         subdirs[:] = sorted(name for name in subdirs if not name.startswith(b"."))
         pending = [name for name in files if name.endswith(STATE_SUFFIX)]
         done = [name for name in files if name.endswith(DONE_SUFFIX)]
+        others = (name for name in files if not name.endswith(_OURS))
+        pending += [name for name in others if is_foreign(fd, name)]
         if pending or done:
             relative = os.path.relpath(path, state_dir)
             yield Group(

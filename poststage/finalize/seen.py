@@ -20,8 +20,6 @@ class Fate(Enum):
     """It may still be written."""
     UNPROVEN = "unproven"
     """The transfer ended badly and the backend does not tell files apart."""
-    SIZED = "sized"
-    """Nobody can be asked and nobody writes it any more: its size is the evidence (AXL)."""
     UNKNOWN = "unknown"
     """No answer."""
 

@@ -93,9 +93,10 @@ def _stands(dir_fd: int, name: bytes, entry: Entry) -> bool:
     info = fsops.facts(dir_fd, name)
     if info is None or not fsops.is_symlink(info) or info.st_mtime_ns != entry.meta.mtime_ns:
         return False
-    fits = os.readlink(name, dir_fd=dir_fd) == entry.target
-    if fits:  # readlink has changed its atime, which is restored
-        fsops.set_link_times(dir_fd, name, entry.meta.atime_ns, entry.meta.mtime_ns)
+    with fsops.opened_link(dir_fd, name) as fd:
+        fits = os.readlink(b"", dir_fd=fd) == entry.target
+        if fits:  # readlink has changed its atime, which is restored
+            fsops.set_times(fd, entry.meta.atime_ns, entry.meta.mtime_ns)
     return fits
 
 
@@ -104,7 +105,9 @@ def _same(one: Facts, other: Facts | None) -> bool:
 
 
 def _restore(dir_fd: int, entry: Entry) -> None:
-    info, meta = os.stat(entry.temp, dir_fd=dir_fd, follow_symlinks=False), entry.meta
-    if (info.st_uid, info.st_gid) != (meta.uid, meta.gid):
-        fsops.set_link_owner(dir_fd, entry.temp, meta.uid, meta.gid)
-    fsops.set_link_times(dir_fd, entry.temp, meta.atime_ns, meta.mtime_ns)
+    meta = entry.meta
+    with fsops.opened_link(dir_fd, entry.temp) as fd:
+        info = os.fstat(fd)
+        if (info.st_uid, info.st_gid) != (meta.uid, meta.gid):
+            fsops.set_owner(fd, meta.uid, meta.gid)
+        fsops.set_times(fd, meta.atime_ns, meta.mtime_ns)

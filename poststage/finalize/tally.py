@@ -21,6 +21,7 @@ class Tally:
         self.dataset = ""
         self.parts = 0
         self.seen: set[int] = set()
+        self.loose = 0  # state files that are no part of anything (AXL's)
         self.codes: set[ExitCode] = set()
         self.changed = 0
         self._files: Counter[str] = Counter()
@@ -72,9 +73,9 @@ class Tally:
         return DatasetReport(
             dataset=names.shown(self.dataset or self.directory),
             directory=names.to_text(self.directory),
-            complete=whole and len(self.seen) >= self.parts > 0,
-            parts=self.parts,
-            parts_seen=len(self.seen),
+            complete=whole and len(self.seen) >= self.parts and self.parts + self.loose > 0,
+            parts=self.parts + self.loose,
+            parts_seen=len(self.seen) + self.loose,
             missing_parts=tuple(islice(missing, MISSING_MAX)),
             files=dict(sorted(self._files.items())),
             published_bytes=self._bytes,
@@ -88,6 +89,7 @@ class Tally:
         self.dataset = other.dataset or self.dataset
         self.parts = max(self.parts, other.parts)
         self.seen |= other.seen
+        self.loose += other.loose
         self.codes |= other.codes
         self.changed += other.changed
         self._files += other._files
@@ -97,6 +99,10 @@ class Tally:
         self._problems += other._problems[:room]
 
     def _add_head(self, state: State) -> None:
+        if not state.head.parts:
+            self.loose += 1
+            self.dataset = self.dataset or state.head.dataset
+            return
         self.dataset = state.head.dataset
         self.parts = max(self.parts, state.head.parts)
         self.seen.add(state.head.part)

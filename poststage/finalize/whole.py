@@ -26,7 +26,8 @@ def is_ready(windows: Windows, group: Group, pendings: list[Pending]) -> bool:
             if one.state is None or not one.state.recorded:
                 return False
             parts = max(parts, one.state.head.parts)
-            seen.add(one.state.head.part)
+            if one.state.head.parts:
+                seen.add(one.state.head.part)
             jobs.append(Job(one, one.state, answers[one.pending.path]))
         windows.judge(jobs)
         fine = fine and all(map(_fine, jobs, window))

@@ -11,7 +11,7 @@ from poststage.durable import fsops
 from poststage.errors import ExitCode, PoststageError, StateFileError
 from poststage.finalize.apply import apply, dry_run, finish_directories
 from poststage.finalize.commit import commit
-from poststage.finalize.dirs import Dirs, open_unswappable
+from poststage.finalize.dirs import Dirs, open_roots_alone, open_unswappable
 from poststage.finalize.options import Options
 from poststage.finalize.pending import Loaded, Pending, load
 from poststage.finalize.probes import Probes
@@ -45,9 +45,9 @@ class Windows:
         self._root = os.fsencode(state_dir)
         self._options = options
         self.probes = Probes(options.settings, state_dir, may_cancel=not options.dry_run)
-        opener = open_unswappable if options.restore_owners else fsops.open_dir
-        self._dirs = Dirs(opener)
-        self._state_dirs = Dirs()
+        as_root = options.restore_owners
+        self._dirs = Dirs(open_unswappable if as_root else fsops.open_dir)
+        self._state_dirs = Dirs(open_roots_alone if as_root else fsops.open_dir)
         self._stopped = stopped
 
     def close(self) -> None:

@@ -12,7 +12,7 @@ from poststage.finalize.outcome import Outcome
 from poststage.finalize.pending import Loaded
 from poststage.finalize.plan import Plan
 from poststage.finalize.seen import Fate, Seen
-from poststage.model import Entry, State, TransferState, Verdict
+from poststage.model import Entry, Foreign, State, TransferState, Verdict
 
 _FATES = {
     TransferState.FULLSUCCESS: Fate.DONE,
@@ -53,6 +53,10 @@ class Job:
             return self.outcomes[index].verdict
         ended = self.state.ended.get(index)
         return None if ended is None else ended.verdict
+
+    def foreign(self, index: int) -> Foreign | None:
+        """What another library recorded of entry `index` besides; None for one of ours."""
+        return None if self.state.foreign is None else self.state.foreign[index]
 
     def seen(self, index: int, entry: Entry) -> Seen:
         """What the backend says of one entry; its names are not looked at yet."""

@@ -6,10 +6,12 @@ worker when the deadline is over, and reads one bounded report from a pipe.
 
 import errno
 import os
+import select
 import selectors
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
@@ -24,8 +26,11 @@ from poststage.finalize.work import deadline
 from poststage.names import shown
 
 _GRACE_S = 5.0  # a worker stops at the next file; this is for the last sync
+_DYING_S = 2.0  # for a killed worker to be gone
 _REPORT_MAX = 256 << 20
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+Whom = Owner | None | Callable[[], Owner | None]
 
 
 class _Failure(msgspec.Struct, frozen=True):
@@ -35,9 +40,12 @@ class _Failure(msgspec.Struct, frozen=True):
 
 
 def finalize_as(
-    owner: Owner | None, state_dir: Path, options: Options, *, grace_s: float = _GRACE_S
+    whom: Whom, state_dir: Path, options: Options, *, grace_s: float = _GRACE_S
 ) -> Report:
-    """`finalize_dir` in a worker that is `owner` (None: whoever runs this).
+    """`finalize_dir` in a worker that is `whom` (None: whoever runs this).
+
+    A function is called in the worker: looking at STATEDIR may take for ever as well, where
+    its file system does not answer.
 
     The worker is killed `grace_s` seconds after the deadline.
 
@@ -46,28 +54,34 @@ def finalize_as(
         RunAgainError: the worker died or did not end by the deadline.
     """
     receive, send = os.pipe2(os.O_CLOEXEC)
-    parent = os.getpid()
+    leash, held = os.pipe2(os.O_CLOEXEC)
+    # Until both have their handlers, a signal waits.
+    signal.pthread_sigmask(signal.SIG_SETMASK, set(signal.valid_signals()))
     pid = os.fork()
     if pid == 0:
         os.close(receive)
-        _worker(send, parent, owner, state_dir, options)
+        os.close(held)
+        _worker(send, leash, whom, state_dir, options)
     os.close(send)
+    os.close(leash)
     try:
         return _outcome(_collected(pid, receive, options.deadline_s + grace_s))
     finally:
         os.close(receive)
+        os.close(held)
 
 
-def _worker(send: int, parent: int, owner: Owner | None, state_dir: Path, options: Options) -> None:
+def _worker(send: int, leash: int, whom: Whom, state_dir: Path, options: Options) -> None:
     """Never returns."""
     code = 1
     try:
-        stop = _stopping(parent)
-        if owner is not None and not owner.trusted:
-            become(owner)
-        trusted = owner is not None and owner.trusted
-        chosen = msgspec.structs.replace(options, restore_owners=trusted)
+        stop = _stopping(leash)
         try:
+            owner = whom() if callable(whom) else whom
+            trusted = owner is not None and owner.trusted
+            if owner is not None and not trusted:
+                become(owner)
+            chosen = msgspec.structs.replace(options, restore_owners=trusted)
             answer = b"R" + msgspec.json.encode(finalize_dir(state_dir, chosen, stop))
         except PoststageError as error:
             answer = _encoded(error)
@@ -96,12 +110,12 @@ def _of_machine(error: OSError, state_dir: Path) -> PoststageError:
     )
 
 
-def _stopping(parent: int) -> Callable[[], bool]:
-    """Reset what a scheduler's hook may have blocked; the first signal asks for a clean stop.
+def _stopping(leash: int) -> Callable[[], bool]:
+    """Whether a signal has asked for a clean stop, or the parent, which bounds this, is gone.
 
-    So does the end of `parent`, which is there to bound this process.
+    Nobody writes to the pipe `leash`: its other end is the parent's, and closed with it. The
+    processes that the worker forks hold it as well.
     """
-    signal.pthread_sigmask(signal.SIG_SETMASK, set())
     asked: list[int] = []
 
     def on_signal(number: int, frame: FrameType | None) -> None:
@@ -110,48 +124,65 @@ def _stopping(parent: int) -> Callable[[], bool]:
 
     for number in _SIGNALS:
         signal.signal(number, on_signal)
-    return lambda: bool(asked) or os.getppid() != parent
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored, no child could be waited for
+    signal.pthread_sigmask(signal.SIG_SETMASK, set())
+    poll = select.poll()
+    poll.register(leash, select.POLLIN)
+    return lambda: bool(asked or poll.poll(0))
 
 
 def _collected(pid: int, receive: int, timeout_s: float) -> bytes:
-    """Everything that the worker wrote in `timeout_s` seconds; the worker is gone on return."""
+    """All that the worker wrote in `timeout_s` seconds; on return it is gone, or as good as."""
     left = deadline(timeout_s)
-    previous = {number: signal.signal(number, _handed_on(pid)) for number in _SIGNALS}
-    received = bytearray()
+    pidfd = os.pidfd_open(pid)
+    previous = {number: signal.signal(number, _handed_on(pidfd)) for number in _SIGNALS}
+    previous[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, set())
     try:
-        with selectors.DefaultSelector() as selector:
-            selector.register(receive, selectors.EVENT_READ)
-            while left() > 0 and len(received) < _REPORT_MAX:
-                if not selector.select(left()):
-                    continue
-                piece = os.read(receive, 1 << 20)
-                if not piece:
-                    return bytes(received)
-                received += piece
-        return b""
+        return _received(receive, left)
     finally:
-        os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
+        signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+        # In a call of a file system that does not answer it does not even die; it will then.
+        if select.select([pidfd], [], [], _DYING_S)[0]:
+            os.waitpid(pid, 0)
         for number, handler in previous.items():
             signal.signal(number, handler)
+        os.close(pidfd)
 
 
-def _handed_on(pid: int) -> Callable[[int, FrameType | None], None]:
+def _received(receive: int, left: Callable[[], float]) -> bytes:
+    """What the worker wrote, whole; nothing of it if that took too long."""
+    received = bytearray()
+    with selectors.DefaultSelector() as selector:
+        selector.register(receive, selectors.EVENT_READ)
+        while left() > 0 and len(received) < _REPORT_MAX:
+            if not selector.select(left()):
+                continue
+            piece = os.read(receive, 1 << 20)
+            if not piece:
+                return bytes(received)
+            received += piece
+    return b""
+
+
+def _handed_on(pidfd: int) -> Callable[[int, FrameType | None], None]:
     def hand_on(number: int, frame: FrameType | None) -> None:
         del frame
-        os.kill(pid, number)
+        with suppress(ProcessLookupError):  # it has ended by itself
+            signal.pidfd_send_signal(pidfd, number)
 
     return hand_on
 
 
 def _outcome(answer: bytes) -> Report:
-    if answer[:1] == b"R":
-        return msgspec.json.decode(answer[1:], type=Report)
-    if answer[:1] == b"E":
-        failure = msgspec.json.decode(answer[1:], type=_Failure)
-        error = PoststageError(failure.message, hint=failure.hint)
-        error.exit_code = ExitCode(failure.exit_code)
-        raise error
+    with suppress(msgspec.DecodeError):  # killed while it wrote
+        if answer[:1] == b"R":
+            return msgspec.json.decode(answer[1:], type=Report)
+        if answer[:1] == b"E":
+            failure = msgspec.json.decode(answer[1:], type=_Failure)
+            error = PoststageError(failure.message, hint=failure.hint)
+            error.exit_code = ExitCode(failure.exit_code)
+            raise error
     raise RunAgainError(
         "finalize: its worker was killed or did not end in time; every file is as it was or done",
         hint="run it again: it goes on where it was",
