@@ -95,6 +95,9 @@ def become(plan: Plan) -> NoReturn:
         run(plan, _ready)
     except PoststageError as error:
         _say(message=error.message, hint=error.hint, exit_code=int(error.exit_code))
+    except OSError as error:
+        _log.exception("the daemon ends")
+        _say(message=f"root {plan.root}: {error}", hint="", exit_code=int(ExitCode.RUN_AGAIN))
     except BaseException:  # noqa: BLE001 - the process's edge: reported, and it ends
         _log.exception("the daemon ends")
         os._exit(int(ExitCode.BUG))

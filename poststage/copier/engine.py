@@ -207,6 +207,7 @@ class _Pieces:
         if not done:
             raise CopyError("the source changed since it was recorded: it became shorter")
         self.unproven += done
+        fsops.start_writeback(self.temp_fd, offset, done)
         return done
 
     def _range(self, offset: int, count: int) -> int:

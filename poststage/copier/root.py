@@ -80,6 +80,12 @@ def locked(root: Path, root_fd: int) -> Iterator[None]:
                 f"{who or 'just starting'}; nothing was started",
                 hint="use it, or stop it first",
             ) from error
+        except OSError as error:
+            raise UsageError(
+                f"root {names.shown(os.fsencode(root))}: cannot be locked: {error.strerror}; "
+                "nothing was started",
+                hint="choose a directory on a file system with flock(2)",
+            ) from error
         yield
 
 

@@ -124,23 +124,35 @@ def is_path_only(fd: int) -> bool:
 # ---- attributes, through the descriptor ----------------------------------------------------
 
 
-def _magic(fd: int) -> bytes:
+def _magic(fd: int, error: OSError) -> bytes:
+    """The name through which an O_PATH descriptor takes what it refuses itself with EBADF."""
+    if error.errno != errno.EBADF:
+        raise error
     return b"/proc/self/fd/%d" % fd
 
 
 def set_owner(fd: int, uid: int, gid: int) -> None:
     """fchown(2), also for an O_PATH descriptor. Strips setuid and setgid bits."""
-    os.chown(_magic(fd) if is_path_only(fd) else fd, uid, gid)
+    try:
+        os.chown(fd, uid, gid)
+    except OSError as error:
+        os.chown(_magic(fd, error), uid, gid)
 
 
 def set_mode(fd: int, mode: int) -> None:
     """fchmod(2), also for an O_PATH descriptor."""
-    os.chmod(_magic(fd) if is_path_only(fd) else fd, mode)
+    try:
+        os.chmod(fd, mode)
+    except OSError as error:
+        os.chmod(_magic(fd, error), mode)
 
 
 def set_times(fd: int, atime_ns: int, mtime_ns: int) -> None:
     """futimens(3), exact in ns, also for an O_PATH descriptor."""
-    os.utime(_magic(fd) if is_path_only(fd) else fd, ns=(atime_ns, mtime_ns))
+    try:
+        os.utime(fd, ns=(atime_ns, mtime_ns))
+    except OSError as error:
+        os.utime(_magic(fd, error), ns=(atime_ns, mtime_ns))
 
 
 def set_link_owner(dir_fd: int, name: bytes, uid: int, gid: int) -> None:
@@ -281,6 +293,14 @@ def sync_filesystem(fd: int) -> None:
 def sync(fd: int) -> None:
     """fsync(2). After a failure the state on disk is unknown: never try again and call it good."""
     os.fsync(fd)
+
+
+def start_writeback(fd: int, offset: int, count: int) -> None:
+    """Let the disk begin with these bytes, so that a later fsync has less to wait for.
+
+    sync_file_range(2) with SYNC_FILE_RANGE_WRITE; promises nothing, so nothing is reported.
+    """
+    _libc.sync_file_range(fd, ctypes.c_int64(offset), ctypes.c_int64(count), 2)
 
 
 def drop_cache(fd: int) -> None:
