@@ -84,6 +84,7 @@ class Service:
                 transfer.check_items(new[len(known) :])
                 book.put(*new[len(known) :])
             book.sync()
+            book.release()
         return p.Done()
 
     def _start(self, book: Book, count: int) -> p.Done:

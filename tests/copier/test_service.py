@@ -56,6 +56,16 @@ def test_files_can_be_added_in_parts_and_parts_be_repeated(service: Service, pla
     assert place.queue.book(HANDLE).transfer.items == items
 
 
+def test_transfers_that_wait_for_their_start_hold_no_descriptor(
+    service: Service, place: Place
+) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    for number in range(20):
+        ask(service, p.MakeHandle(f"tag{number}"))
+        ask(service, p.Add(f"{ROOT_ID}-tag{number}", 0, [place.item(0)]))
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
 def test_other_files_at_the_same_place_are_refused(service: Service, place: Place) -> None:
     ask(service, p.MakeHandle("tag"))
     ask(service, p.Add(HANDLE, 0, [place.item(0)]))
