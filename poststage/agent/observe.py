@@ -157,11 +157,13 @@ def _prior(item: Item) -> Identity | None:
 
 def _device(directory: bytes, devices: dict[bytes, int]) -> int:
     """The device of `directory` or of the nearest one above it that exists."""
-    if directory not in devices:
+    asked = [directory]
+    while asked[-1] not in devices:
         try:
-            devices[directory] = os.stat(directory).st_dev
+            devices[asked[-1]] = os.stat(asked[-1]).st_dev
         except OSError:
-            devices[directory] = _device(os.path.dirname(directory), devices)
+            asked.append(os.path.dirname(asked[-1]))
+    devices.update(dict.fromkeys(asked, devices[asked[-1]]))
     return devices[directory]
 
 

@@ -20,16 +20,20 @@ def make_path(path: bytes, *, mode: int = 0o777) -> list[bytes]:
     Raises:
         OSError: one of them cannot be made.
     """
-    try:
-        made = fsops.make_dir(None, path, mode)
-    except FileNotFoundError:
-        above = make_path(os.path.dirname(path))
-        return above + make_path(path, mode=mode)
-    if made:
-        return [os.path.dirname(path)]
-    if not stat.S_ISDIR(os.stat(path).st_mode):
-        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
-    return []
+    pending, changed = [path], []
+    while pending:
+        current = pending[-1]
+        try:
+            made = fsops.make_dir(None, current, mode if current == path else 0o777)
+        except FileNotFoundError:
+            pending.append(os.path.dirname(current))
+            continue
+        if made:
+            changed.append(os.path.dirname(current))
+        elif not stat.S_ISDIR(os.stat(current).st_mode):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), current)
+        pending.pop()
+    return changed
 
 
 def make_destinations(recorded: Iterable[bytes], parents: Iterable[bytes]) -> list[bytes]:

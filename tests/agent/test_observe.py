@@ -162,6 +162,16 @@ def test_further_names_of_a_file_are_links_to_the_first(tmp_path: Path) -> None:
         assert seen[name].meta == seen[b"a"].meta
 
 
+def test_links_to_a_place_as_deep_as_a_path_can_be_are_links(tmp_path: Path) -> None:
+    tree = linked_tree(tmp_path)
+    deep = b(tmp_path) + b"/d" * 1900
+    found = [
+        Item(Kind.FILE, b(tree / name), deep + b"/" + name.encode(), 1, inode_of(tree / "a"))
+        for name in ("a", "b")
+    ]
+    assert [one.kind for one in observe_all(found, checksum=False)] == [Kind.FILE, Kind.LINK]
+
+
 def test_names_on_two_file_systems_are_two_files(tmp_path: Path) -> None:
     memory = Path("/dev/shm")
     if not memory.is_dir() or memory.stat().st_dev == tmp_path.stat().st_dev:

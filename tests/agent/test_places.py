@@ -63,6 +63,21 @@ def test_a_file_in_the_way_is_an_error(tmp_path: Path) -> None:
         places.make_path(b(tmp_path / "file/below"))
 
 
+def test_directories_as_deep_as_a_path_can_be_are_made(workshop: Path) -> None:
+    top = b(workshop) + b"/deep"
+    path = top + b"/d" * ((4000 - len(top)) // 2)
+    assert len(places.make_path(path)) == path.count(b"/") - top.count(b"/") + 1
+    while path != b(workshop):
+        os.rmdir(path)
+        path = os.path.dirname(path)
+
+
+def test_a_dangling_symlink_in_the_way_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("nowhere")
+    with pytest.raises(FileNotFoundError):
+        places.make_path(b(tmp_path / "link/below"))
+
+
 def test_many_processes_can_make_the_same_directories_at_once(tmp_path: Path) -> None:
     script = (
         "import os, sys\nfrom poststage.agent import places\nsys.stdin.read(1)\n"
