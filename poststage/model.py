@@ -9,7 +9,13 @@ from enum import Enum
 from msgspec import Struct
 
 
-class Kind(Enum):
+class Named(Enum):
+    """An enum whose members hash by identity: at once, where Enum hashes the name each time."""
+
+    __hash__ = object.__hash__
+
+
+class Kind(Named):
     """What an entry is at its destination."""
 
     FILE = "file"
@@ -22,7 +28,7 @@ class Kind(Enum):
     """Directory that the agent makes before the transfer; gets its mode last."""
 
 
-class Verdict(Enum):
+class Verdict(Named):
     """How one entry ended."""
 
     PUBLISHED = "published"
@@ -53,7 +59,7 @@ _FINAL = frozenset({Verdict.PUBLISHED, Verdict.FAILED, Verdict.CONFLICT})
 _NEEDS_PERSON = frozenset({Verdict.FAILED, Verdict.CONFLICT, Verdict.LOST})
 
 
-class TransferState(Enum):
+class TransferState(Named):
     """How a transfer stands at its backend (the names are IBM bbAPI's BBSTATUS)."""
 
     NOTSTARTED = "NOTSTARTED"

@@ -109,7 +109,7 @@ def _open_unwritable(dir_fd: int, name: bytes, flags: int) -> int:
         mode = stat.S_IMODE(os.fstat(path_fd).st_mode)
         set_mode(path_fd, mode | stat.S_IWUSR)
         try:
-            return os.open(_magic(path_fd), flags & ~os.O_NOFOLLOW)
+            return os.open(_proc(path_fd), flags & ~os.O_NOFOLLOW)
         finally:
             set_mode(path_fd, mode)
     finally:
@@ -128,6 +128,10 @@ def _magic(fd: int, error: OSError) -> bytes:
     """The name through which an O_PATH descriptor takes what it refuses itself with EBADF."""
     if error.errno != errno.EBADF:
         raise error
+    return _proc(fd)
+
+
+def _proc(fd: int) -> bytes:
     return b"/proc/self/fd/%d" % fd
 
 

@@ -8,6 +8,7 @@ import os
 from collections import defaultdict
 from collections.abc import Iterable
 from contextlib import suppress
+from itertools import groupby
 
 from poststage import names
 from poststage.durable import fsops
@@ -47,7 +48,7 @@ def apply(jobs: list[Job], work: Work) -> None:
 def dry_run(jobs: list[Job], work: Work) -> None:
     """Fill in what would come of the entries of `jobs`; change nothing."""
     for job in jobs:
-        for index, entry in job.open_entries():
+        for index, entry in job.open_entries:
             would = _would_be if entry.kind is Kind.FILE else _would_make
             job.outcomes[index] = would(job, index, work)
 
@@ -84,7 +85,7 @@ def finish_directories(jobs: Iterable[Job], work: Work, *, last: bool) -> None:
     found = [
         (entry.destination, index, entry, job)
         for job in jobs
-        for index, entry in job.open_entries()
+        for index, entry in job.open_entries
         if entry.kind is Kind.DIRECTORY
     ]
     jobs = list(jobs)
@@ -94,7 +95,7 @@ def finish_directories(jobs: Iterable[Job], work: Work, *, last: bool) -> None:
 
 
 def _prepared(job: Job, work: Work) -> Iterable[Step]:
-    for index, entry in job.open_entries():
+    for index, entry in job.open_entries:
         if entry.kind not in _MOVED:
             continue
         result = _prepared_one(job, index, entry, work)
@@ -134,21 +135,25 @@ def _drop_replaced(steps: list[Step], work: Work) -> None:
 def _synced(steps: list[Step], work: Work) -> list[Step]:
     """The steps whose files' data and metadata are durable; the others get their outcome."""
     filesystems: dict[int, list[Step]] = defaultdict(list)
-    for step in steps:
-        if step.seen.temp is not None and step.plan.action is not Action.DELETE:
-            try:
-                device = os.fstat(work.dirs.fd(step.directory)).st_dev
-            except (OSError, PoststageError) as error:
-                step.job.outcomes[step.index] = refused("opening its directory", error)
-                continue
-            filesystems[device].append(step)
-    for group in filesystems.values():
+    for directory, group in groupby(steps, key=lambda step: step.directory):
+        some = [step for step in group if _has_content(step)]
         try:
-            fsops.sync_filesystem(work.dirs.fd(group[0].directory))
+            if some:
+                filesystems[os.fstat(work.dirs.fd(directory)).st_dev] += some
+        except (OSError, PoststageError) as error:
+            for step in some:
+                step.job.outcomes[step.index] = refused("opening its directory", error)
+    for some in filesystems.values():
+        try:
+            fsops.sync_filesystem(work.dirs.fd(some[0].directory))
         except (OSError, PoststageError):
-            for step in group:
+            for step in some:
                 _sync_alone(step, work)
     return [step for step in steps if step.index not in step.job.outcomes]
+
+
+def _has_content(step: Step) -> bool:
+    return step.seen.temp is not None and step.plan.action is not Action.DELETE
 
 
 def _sync_alone(step: Step, work: Work) -> None:
@@ -190,7 +195,7 @@ def _sync_directories(touched: Iterable[tuple[Job, int, bytes]], work: Work) -> 
 def _links(jobs: list[Job], work: Work) -> None:
     made: list[tuple[Job, int, bytes]] = []
     for job in jobs:
-        for index, entry in job.open_entries():
+        for index, entry in job.open_entries:
             if entry.kind is Kind.LINK:
                 job.outcomes[index] = STOPPED if work.stopped() else make_link(job, entry, work)
                 made.append((job, index, names.split(entry.destination)[0]))

@@ -28,7 +28,7 @@ def make_directories(jobs: Iterable[Job], work: Work) -> None:
         entry.destination
         for job in jobs
         if not work.hold and made_later(job) is None
-        for _, entry in job.open_entries()
+        for _, entry in job.open_entries
         if entry.kind is Kind.DIRECTORY and entry.prior is None
     }
     for path in sorted(wanted):

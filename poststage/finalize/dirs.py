@@ -20,6 +20,7 @@ class Dirs:
     def __init__(self, opener: Callable[[bytes], int] = fsops.open_dir) -> None:
         self._opener = opener
         self._open: OrderedDict[bytes, int] = OrderedDict()
+        self._last: tuple[bytes, int] = b"", -1  # asked for in a row, as a rule
 
     def fd(self, path: bytes) -> int:
         """A descriptor of `path`, valid until `_OPEN_MAX` others were asked for.
@@ -28,6 +29,8 @@ class Dirs:
             OSError: it cannot be opened (not there, no directory, no permission).
             PermissionRefusedError: the walk for root met a place that others could swap.
         """
+        if path == self._last[0]:
+            return self._last[1]
         fd = self._open.get(path)
         if fd is None:
             fd = self._opener(path)
@@ -36,10 +39,12 @@ class Dirs:
                 os.close(self._open.popitem(last=False)[1])
         else:
             self._open.move_to_end(path)
+        self._last = path, fd
         return fd
 
     def close(self) -> None:
         """Close every descriptor."""
+        self._last = b"", -1
         while self._open:
             os.close(self._open.popitem()[1])
 

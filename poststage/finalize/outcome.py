@@ -20,6 +20,9 @@ class Outcome(Struct, frozen=True):
     """The operating system's name for what it refused, for a log."""
 
 
+PUBLISHED = Outcome(Verdict.PUBLISHED, changed=True)
+"""What comes of nearly every file."""
+
 _CODES = {
     Verdict.PUBLISHED: ExitCode.OK,
     Verdict.FAILED: ExitCode.NEEDS_PERSON,

@@ -6,7 +6,7 @@ from poststage import names
 from poststage.durable import fsops
 from poststage.errors import PoststageError
 from poststage.finalize import conflict, observe
-from poststage.finalize.outcome import Outcome, outcome, refused
+from poststage.finalize.outcome import PUBLISHED, Outcome, outcome, refused
 from poststage.finalize.plan import CONFLICT, Action, displaced, plan_taken, stepped_aside
 from poststage.finalize.seen import facts_of
 from poststage.finalize.work import Step, Work
@@ -28,6 +28,8 @@ def place(step: Step, work: Work) -> Outcome:
         return outcome(Verdict.UNKNOWN, "it was changed by somebody else at this moment")
     except (OSError, PoststageError) as error:
         return refused(plan.action.value, error)
+    if plan.action is Action.PUBLISH:
+        return PUBLISHED
     changed = step.changed or plan.action is not Action.NONE
     return outcome(plan.verdict, reason or plan.reason, code=plan.code, changed=changed)
 
@@ -97,4 +99,4 @@ def _taken(step: Step, work: Work) -> Outcome:
     plan = plan_taken(seen)
     if plan.action in {Action.PUBLISH, Action.REPLACE}:
         return outcome(Verdict.UNKNOWN, "its destination keeps changing; try again")
-    return place(Step(step.job, step.index, seen, plan, step.changed), work)
+    return place(Step(step.job, step.index, seen, plan, step.directory, step.changed), work)

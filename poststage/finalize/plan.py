@@ -1,16 +1,14 @@
 """What is to be done with one file: a pure function of what was observed."""
 
-from enum import Enum
-
 from msgspec import Struct
 
 from poststage.errors import ExitCode
 from poststage.finalize.seen import Facts, Fate, Seen, is_prior, same_but_atime
-from poststage.model import Verdict
+from poststage.model import Named, Verdict
 from poststage.names import shown
 
 
-class Action(Enum):
+class Action(Named):
     """The one change that is made for a file."""
 
     NONE = "none"

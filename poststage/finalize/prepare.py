@@ -71,14 +71,15 @@ def _file(job: Job, index: int, entry: Entry, work: Work) -> Step | Outcome:
     seen, fd = job.seen(index, entry), -1
     if seen.fate is Fate.PENDING:
         return outcome(Verdict.RUNNING, seen.reason)
+    directory = names.split(entry.destination)[0]
     try:
-        dir_fd = work.dirs.fd(names.split(entry.destination)[0])
+        dir_fd = work.dirs.fd(directory)
     except (FileNotFoundError, NotADirectoryError):
         plan = plan_file(Seen(entry, seen.fate, seen.reason, directory_missing=True))
         return outcome(plan.verdict, plan.reason, code=plan.code)
     try:
         seen, plan, fd = _looked(job, index, seen, dir_fd)
-        return _planned(Step(job, index, seen, plan), fd, work)
+        return _planned(Step(job, index, seen, plan, directory), fd, work)
     finally:
         if fd >= 0:
             os.close(fd)
@@ -120,7 +121,7 @@ def _restored(step: Step, fd: int, work: Work) -> Step | Outcome:
         changed = metadata.restore(fd, temp, entry.meta)
     except OSError as error:
         return refused("restoring owner, mode and times", error)
-    return Step(step.job, step.index, step.seen, step.plan, changed)
+    return Step(step.job, step.index, step.seen, step.plan, step.directory, changed)
 
 
 def made_later(job: Job) -> Outcome | None:

@@ -79,11 +79,8 @@ class Run:
             return self._groups(self._scan())
 
     def stopped(self) -> bool:
-        """Whether to stop at the next file: asked to, out of time, or left by the parent."""
-        return self._stop() or self.left() <= 0 or self._orphaned()
-
-    def _orphaned(self) -> bool:
-        return os.getpid() != self._pid != os.getppid()
+        """Whether to stop at the next file: asked to, or out of time."""
+        return self._stop() or self.left() <= 0
 
     def _lock(self, stack: ExitStack) -> None:
         """Hold the lock of STATEDIR until `stack` ends; a stop ends the waiting for it."""
@@ -184,7 +181,14 @@ class Run:
             time.sleep(min(left(), _POLL_FIRST_S))
 
     def _windows(self) -> Windows:
-        return Windows(self.state_dir, self.options, self.stopped)
+        """Windows of this process; those of a forked one also end with their parent."""
+        stopped = self.stopped
+        if os.getpid() != self._pid:
+
+            def stopped() -> bool:
+                return self.stopped() or os.getppid() != self._pid
+
+        return Windows(self.state_dir, self.options, stopped)
 
     def _quiet(self, directory: bytes) -> bool:
         """Whether no state file of this dataset is left that may still publish something."""

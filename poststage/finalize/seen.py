@@ -2,14 +2,13 @@
 
 import os
 import stat
-from enum import Enum
 
 from msgspec import Struct
 
-from poststage.model import Entry, Identity, Meta
+from poststage.model import Entry, Identity, Meta, Named
 
 
-class Fate(Enum):
+class Fate(Named):
     """What the backend (or its absence) says of one file."""
 
     DONE = "done"

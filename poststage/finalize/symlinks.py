@@ -42,7 +42,7 @@ def _prepared(job: Job, index: int, entry: Entry, work: Work) -> Step | Outcome:
         os.close(fd)
     plan = _of_earlier_run(seen, dir_fd, name, created_ns)
     if plan is not None:
-        return Step(job, index, seen, plan)
+        return Step(job, index, seen, plan, directory)
     if seen.temp is not None and not seen.temp.symlink:
         reason = "the temp name is not a symlink; it is kept untouched"
         return outcome(Verdict.LOST, reason)
@@ -50,7 +50,7 @@ def _prepared(job: Job, index: int, entry: Entry, work: Work) -> Step | Outcome:
     _restore(dir_fd, entry)
     there = os.stat(entry.temp, dir_fd=dir_fd, follow_symlinks=False)
     seen = replace(seen, temp=facts_of(there))
-    return Step(job, index, seen, placed(seen), changed=True)
+    return Step(job, index, seen, placed(seen), directory, changed=True)
 
 
 def _of_earlier_run(seen: Seen, dir_fd: int, name: bytes, created_ns: int) -> Plan | None:

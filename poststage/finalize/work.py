@@ -5,7 +5,6 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
-from poststage import names
 from poststage.backends.base import Answer
 from poststage.finalize.dirs import Dirs
 from poststage.finalize.outcome import Outcome
@@ -41,11 +40,9 @@ class Job:
         self.state = state
         self.answer = answer
         self.outcomes: dict[int, Outcome] = {}
-
-    def open_entries(self) -> list[tuple[int, Entry]]:
-        """The entries without a recorded verdict."""
-        ended = self.state.ended
-        return [(i, entry) for i, entry in enumerate(self.state.entries) if i not in ended]
+        entries, ended = enumerate(state.entries), state.ended
+        self.open_entries = [(index, entry) for index, entry in entries if index not in ended]
+        """The entries without a recorded verdict, each with its index."""
 
     def verdict(self, index: int) -> Verdict | None:
         """How entry `index` ended, in this run or an earlier one; None if not at all yet."""
@@ -71,12 +68,9 @@ class Step(Struct, frozen=True):
     index: int
     seen: Seen
     plan: Plan
+    directory: bytes
+    """The destination's directory."""
     changed: bool = False
-
-    @property
-    def directory(self) -> bytes:
-        """The destination's directory."""
-        return names.split(self.seen.entry.destination)[0]
 
 
 class Work(Struct, frozen=True):
