@@ -159,6 +159,42 @@ def dataset(site: Path, by: Ids, ids: Ids, mode: int) -> FinalizeScene:
     )
 
 
+def _kept(site: Path, by: Ids, ids: Ids, mode: int, answer: str, size: int) -> FinalizeScene:
+    """A temp file of `size` bytes that nobody may touch: it is a bystander."""
+    new = _new(ids, mode)
+    entry = entry_of(new, b"out/one", 0)
+    temp = replace(_temp(new, by), content=new.content[:size])
+    tree = {**scenes.skeleton(by), temp_path(entry): temp}
+    promise = Promise(entry.destination, b"", None)
+    part = Part(0, (entry,), answer, {} if answer == "UNKNOWN" else {0: answer})
+    status = 75 if answer == "UNKNOWN" else 3
+    return FinalizeScene(
+        answer, (promise,), tree, (part,), site, by, done_status=status, settles=False
+    )
+
+
+def unanswered(site: Path, by: Ids, ids: Ids, mode: int) -> FinalizeScene:
+    """The backend does not know: everything is kept as it is."""
+    return _kept(site, by, ids, mode, "UNKNOWN", 1000)
+
+
+def short(site: Path, by: Ids, ids: Ids, mode: int) -> FinalizeScene:
+    """The backend says that all is well, and the temp file is too short."""
+    return _kept(site, by, ids, mode, "FULLSUCCESS", 10)
+
+
+def cancelled(site: Path, by: Ids, ids: Ids, mode: int) -> FinalizeScene:
+    """Cancelled: the temp file goes, what stood there stays."""
+    new = _new(ids, mode)
+    old = trees.file(b"the old version", mode=0o600, uid=by[0], gid=by[1])
+    entry = entry_of(new, b"out/one", 0, prior=True)
+    half = replace(_temp(new, by), content=new.content[:20])
+    tree = {**scenes.skeleton(by), temp_path(entry): half, b"out/one": old}
+    promise = Promise(b"out/one", temp_path(entry), None, old)
+    part = Part(0, (entry,), "CANCELED", {0: "CANCELED"})
+    return FinalizeScene("cancelled", (promise,), tree, (part,), site, by, done_status=3)
+
+
 Case = Callable[[Path, Ids, Ids, int], FinalizeScene]
 CASES: tuple[Case, ...] = (
     publish,
@@ -169,4 +205,7 @@ CASES: tuple[Case, ...] = (
     checksum,
     kinds,
     dataset,
+    unanswered,
+    short,
+    cancelled,
 )

@@ -53,6 +53,7 @@ class FinalizeScene(Struct, frozen=True):
     """Further names below the root that may come or change: directories, conflict copies."""
     target: str = "tests.crash.programs:finalize"
     done_status: int = 0
+    settles: bool = True
     publish: str = "file"
 
     def arguments(self, root: Path) -> tuple[object, ...]:

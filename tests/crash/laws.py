@@ -48,7 +48,11 @@ class Scene(Protocol):
 
     @property
     def done_status(self) -> int:
-        """The exit status of a run that has settled everything."""
+        """The exit status of a run that has done all that can be done."""
+
+    @property
+    def settles(self) -> bool:
+        """Whether a run can settle everything."""
 
     def arguments(self, root: Path) -> tuple[object, ...]:
         """What the target is called with."""

@@ -42,6 +42,8 @@ struct control {
     uint32_t action;
     uint32_t after;       /* act when the call has been made */
     uint32_t sticky;      /* at `at` and from then on; 2: at every second call */
+    uint32_t limit;       /* sticky: at so many calls and no more; 0 for ever */
+    uint32_t unused;
     int32_t error;
     uint32_t mask;        /* kinds that are counted */
     uint32_t log_on;
@@ -256,7 +258,9 @@ static int due(uint64_t sequence)
     int64_t at = control->at, n = (int64_t)sequence;
     if (at == -1 || n == at)
         return 1;
-    return at > 0 && n > at && (control->sticky == 1 || (control->sticky == 2 && !((n - at) & 1)));
+    if (at <= 0 || n < at || (control->limit && n >= at + control->limit))
+        return 0;
+    return control->sticky == 1 || (control->sticky == 2 && !((n - at) & 1));
 }
 
 /* Before the call is made; false if nothing is to be made of it. */

@@ -59,6 +59,8 @@ class Injection(Struct, frozen=True):
     after: bool = False
     error: int = 0
     sticky: bool = False
+    limit: int = 0
+    """Sticky: at so many calls and no more; 0 for ever."""
     mask: Kind = Kind.ANY
     delay_ns: int = 0
 
@@ -67,7 +69,8 @@ class Injection(Struct, frozen=True):
         if self.action is not Action.REFUSE:
             return f"{self.action.name.lower()} {place} of {self.mask!r}"
         name = errno.errorcode[self.error]
-        return f"{name} {'from' if self.sticky else 'at'} call {self.at} of {self.mask!r}"
+        times = f", {self.limit} times," if self.limit else ""
+        return f"{name} {'from' if self.sticky else 'at'} call {self.at}{times} of {self.mask!r}"
 
 
 NONE = Injection()
@@ -100,6 +103,8 @@ class _Control(ctypes.Structure):
         ("action", ctypes.c_uint32),
         ("after", ctypes.c_uint32),
         ("sticky", ctypes.c_uint32),
+        ("limit", ctypes.c_uint32),
+        ("unused", ctypes.c_uint32),
         ("error", ctypes.c_int32),
         ("mask", ctypes.c_uint32),
         ("log_on", ctypes.c_uint32),
@@ -229,6 +234,7 @@ class Shim:
         # An interrupted call is made again at once: for ever would be no kernel's behaviour.
         interrupts = injection.error == errno.EINTR
         control.sticky = injection.sticky * (2 if interrupts else 1)
+        control.limit = injection.limit
         control.delay_ns, control.log_on = injection.delay_ns, log
         control.count = control.changes = control.fired = control.doomed = control.log_used = 0
         control.fired_pid, control.fired_call = 0, b""

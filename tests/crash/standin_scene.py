@@ -21,6 +21,7 @@ class StandinScene(Struct, frozen=True):
     defect: str = ""
     target: str = "tests.crash.standin:publish"
     done_status: int = 0
+    settles: bool = True
 
     def arguments(self, root: Path) -> tuple[object, ...]:
         return str(root), self.defect

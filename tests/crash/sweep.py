@@ -4,6 +4,7 @@ import errno
 import itertools
 import os
 import random
+import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -15,7 +16,7 @@ from tests.crash import laws, trees
 from tests.crash.forkserver import SELF, ForkServer, Job, Outcome, Who
 from tests.crash.laws import Scene
 from tests.crash.shim import NONE, Action, Call, Injection, Kind
-from tests.crash.trees import Tree
+from tests.crash.trees import Node, Tree
 
 KILLED = -9
 NEEDS_PERSON = 3
@@ -69,9 +70,18 @@ class Rig:
         found = laws.violations(self.scene, self.before, self.end)
         if self.first.status != self.scene.done_status:
             found.append(f"the uninterrupted run ended with {self.first.status}")
-        if not self.scene.settled(self.end):
-            found.append("the uninterrupted run has not committed")
+        if self.scene.settled(self.end) is not self.scene.settles:
+            found.append("law 4: the uninterrupted run has committed what it may not, or not all")
+        found += [
+            f"law 6: the atime of {one.destination!r} is not the recorded one"
+            for one in self.scene.promises
+            if one.new is not None and not self._has_atime(one.destination, one.new)
+        ]
         return Finding((), True, "", (*found, *self.recover()), self.first.output)
+
+    def _has_atime(self, name: bytes, new: Node) -> bool:
+        there = self.end.get(name)
+        return there is None or new.kind == stat.S_IFDIR or there.atime_ns == new.atime_ns
 
     def _lay(self) -> Tree:
         self.scene.lay(self.root)
@@ -99,8 +109,21 @@ class Rig:
             if number == 0 and not fired:
                 found.append(f"the harness: nothing fired, {self.shim.count} calls")
             found += self._judge_run(injection, outcome, before)
+            found += self._judge_syncs(before)
         found += self._given_up(before) if unsure else self.recover()
         return Finding(injections, fired, call, tuple(found), outcome.output if found else "")
+
+    def _judge_syncs(self, before: Tree) -> Iterator[str]:
+        """Law 7: whatever came after it, a file whose fsync was refused got no name."""
+        refused = {call.ino for call in self.shim.log() if call.error and call.kind & Kind.SYNC}
+        named = {node.ino for name, node in trees.look(self.root).items() if self._is_final(name)}
+        for promise in self.scene.promises:
+            temp = before.get(promise.temp)
+            if temp is not None and temp.ino in refused & named:
+                yield f"law 7: the fsync of {promise.temp!r} had failed, and it was published"
+
+    def _is_final(self, name: bytes) -> bool:
+        return any(name == promise.destination for promise in self.scene.promises)
 
     def _unsynced(self) -> bool:
         """Whether a sync was refused: from then on nobody knows what the disk holds."""
@@ -165,6 +188,16 @@ def refusals(rig: Rig) -> Iterator[Injection]:
             if call.by_name or error not in ABOUT_NAMES:
                 yield Injection(Action.REFUSE, call.sequence, error=error)
                 yield Injection(Action.REFUSE, call.sequence, error=error, sticky=True)
+
+
+def failed_syncs(rig: Rig) -> Iterator[Injection]:
+    """Every sync refused for good, once, and just often enough that the next one succeeds."""
+    for at in range(1, rig.count(Kind.SYNC) + 1):
+        for limit in (0, 1, 2, 3):
+            for error in (errno.EIO, errno.ENOSPC, errno.EDQUOT):
+                yield Injection(
+                    Action.REFUSE, at, error=error, sticky=True, limit=limit, mask=Kind.SYNC
+                )
 
 
 def double_kills(rig: Rig) -> Iterator[tuple[Injection, Injection]]:

@@ -3,7 +3,6 @@
 Points are drawn by seed; POSTSTAGE_CRASH=ci draws more, =full takes all of them.
 """
 
-import itertools
 import os
 import random
 from collections.abc import Iterator
@@ -15,42 +14,44 @@ from tests.crash import reorder, sweep, vendor
 from tests.crash.finalize_cases import CASES, MODES, Case
 from tests.crash.finalize_scene import ids_of
 from tests.crash.forkserver import SELF, ForkServer, owner
+from tests.crash.programs import MODULES
 from tests.crash.shim import Shim
 from tests.crash.sweep import Rig
 from tests.crash.tally import LEVEL, Level, budget, count
 
-MODULES = (
-    "tests.crash.programs",
-    "tests.crash.vendor",
-    "poststage.cli.finalize",
-    "poststage.finalize.privs",
-    "poststage.finalize.worker",
-    "xxhash",
-)
 # Who runs it, whose STATEDIR and temp files they are, and whose the files are to become.
 RUNS = {
     "as the owner": (owner(), owner(), owner()),
     "as root for others": (SELF, SELF, owner()),
     "as root over the owner's": (SELF, owner(), owner()),
 }
+MINE = ["as the owner"]
 NOT_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
 
 
-def params(*, every_mode: bool) -> list[object]:
-    """Case × who runs it × mode; one mode drawn for each pair unless `every_mode`."""
+def params(*, modes: bool, runs: bool = True, salt: str = "") -> list[object]:
+    """Case × who runs it × mode; one is drawn by `salt` for what is not asked for in full."""
     found: list[object] = []
-    for case, run in itertools.product(CASES, RUNS):
-        drawn = random.Random(f"{case.__name__} {run}").choice(MODES)
-        for mode in MODES if every_mode else [drawn]:
-            name = f"{case.__name__}, {run}, {mode:04o}"
-            marks = [NOT_ROOT] if run.startswith("as root") else []
-            found.append(pytest.param(case, run, mode, id=name, marks=marks))
+    for case in CASES:
+        drawn = random.Random(f"{case.__name__} {salt}")
+        who = list(RUNS) if runs else [drawn.choice(list(RUNS) if os.geteuid() == 0 else MINE)]
+        for run in who:
+            for mode in MODES if modes else [drawn.choice(MODES)]:
+                name = f"{case.__name__}, {run}, {mode:04o}"
+                marks = [] if run in MINE else [NOT_ROOT]
+                found.append(pytest.param(case, run, mode, id=name, marks=marks))
     return found
 
 
-ALL = pytest.mark.parametrize(("case", "run", "mode"), params(every_mode=True))
-SOME = pytest.mark.parametrize(("case", "run", "mode"), params(every_mode=False))
-BY_LEVEL = ALL if LEVEL is Level.FULL else SOME
+def over(what: str, *, modes: bool, runs: bool = True) -> pytest.MarkDecorator:
+    """Parametrise by case, run and mode; `modes` and `runs` in full at the level in force."""
+    return pytest.mark.parametrize(
+        ("case", "run", "mode"), params(modes=modes, runs=runs, salt=what)
+    )
+
+
+IN_FULL = LEVEL is Level.FULL
+NO_SAMPLE = LEVEL is not Level.SAMPLE
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +75,7 @@ def rig_of(server: ForkServer, site: Path, case: Case, run: str, mode: int) -> R
     return Rig(server, site.parent / "root", scene, who)
 
 
-@ALL
+@over("uninterrupted", modes=NO_SAMPLE)
 def test_an_uninterrupted_run_settles_everything_and_the_next_changes_nothing(
     server: ForkServer, site: Path, case: Case, run: str, mode: int
 ) -> None:
@@ -82,38 +83,47 @@ def test_an_uninterrupted_run_settles_everything_and_the_next_changes_nothing(
     assert count("uninterrupted", case.__name__, [rig.uninterrupted()]) == ""
 
 
-@BY_LEVEL
+@over("kill", modes=IN_FULL)
 def test_killed_at_any_call_it_loses_nothing_and_recovers(
     server: ForkServer, site: Path, case: Case, run: str, mode: int
 ) -> None:
     rig = rig_of(server, site, case, run, mode)
-    points = sweep.chosen(sweep.kills(rig), budget(sample=12, ci=100))
+    points = sweep.chosen(sweep.kills(rig), budget(sample=6, ci=100))
     assert count("kill", case.__name__, map(rig.point, points)) == ""
 
 
-@BY_LEVEL
+@over("double kill", modes=IN_FULL, runs=NO_SAMPLE)
 def test_killed_again_while_it_recovers_it_still_recovers(
     server: ForkServer, site: Path, case: Case, run: str, mode: int
 ) -> None:
     rig = rig_of(server, site, case, run, mode)
-    pairs = sweep.chosen(sweep.double_kills(rig), budget(sample=6, ci=50))
+    pairs = sweep.chosen(sweep.double_kills(rig), budget(sample=4, ci=40))
     assert count("double kill", case.__name__, (rig.point(*pair) for pair in pairs)) == ""
 
 
-@SOME
+@over("refusal", modes=False)
 def test_refused_at_any_call_it_loses_nothing_names_it_and_resumes(
     server: ForkServer, site: Path, case: Case, run: str, mode: int
 ) -> None:
     rig = rig_of(server, site, case, run, mode)
-    points = sweep.chosen(sweep.refusals(rig), budget(sample=16, ci=150))
+    points = sweep.chosen(sweep.refusals(rig), budget(sample=6, ci=120))
     assert count("refusal", case.__name__, map(rig.point, points)) == ""
 
 
-@BY_LEVEL
+@over("failed sync", modes=False, runs=NO_SAMPLE)
+def test_a_file_whose_sync_failed_is_kept_and_named_and_not_published(
+    server: ForkServer, site: Path, case: Case, run: str, mode: int
+) -> None:
+    rig = rig_of(server, site, case, run, mode)
+    points = sweep.chosen(sweep.failed_syncs(rig), budget(sample=4, ci=40))
+    assert count("failed sync", case.__name__, map(rig.point, points)) == ""
+
+
+@over("reordering", modes=IN_FULL, runs=NO_SAMPLE)
 @pytest.mark.parametrize("unsynced", [False, True], ids=["", "its bytes not yet synced"])
 def test_whatever_order_the_disk_took_its_writes_in_no_law_is_broken(
     server: ForkServer, site: Path, case: Case, run: str, mode: int, unsynced: bool
 ) -> None:
     rig = rig_of(server, site, case, run, mode)
-    states = reorder.judged(rig, budget=budget(sample=8, ci=100), unsynced=unsynced)
+    states = reorder.judged(rig, budget=budget(sample=4, ci=60), unsynced=unsynced)
     assert count("reordering", case.__name__, states) == ""
