@@ -86,8 +86,11 @@ def is_component(name: bytes) -> bool:
 
 def is_absolute(path: bytes) -> bool:
     """Whether `path` is absolute and has no empty, `.` or `..` component."""
-    fits = path[:1] == b"/" and len(path) < PATH_MAX
-    return fits and _NO_COMPONENT.search(path) is None
+    if path[:1] != b"/" or len(path) >= PATH_MAX:
+        return False
+    if len(path) <= NAME_MAX and b"//" not in path and b"/." not in path and b"\0" not in path:
+        return path[-1:] != b"/"  # nothing in it could make a bad component: no search needed
+    return _NO_COMPONENT.search(path) is None
 
 
 def split(path: bytes) -> tuple[bytes, bytes]:
