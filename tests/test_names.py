@@ -68,6 +68,7 @@ def test_names_are_shown_as_people_expect(name: bytes | str, text: str) -> None:
 
 
 @given(st.binary(min_size=1, max_size=255), st.integers(0, 10**7))
+@example(b"x" * 255, 10**7)
 def test_a_temp_name_is_hidden_names_its_transfer_and_fits(name: bytes, index: int) -> None:
     temp = names.temp_name(name, "00c0ffee00c0ffee", index)
     assert len(temp) <= names.NAME_MAX
@@ -82,6 +83,7 @@ def test_temp_names_of_one_transfer_differ_also_where_the_names_are_cut() -> Non
 
 
 @given(st.binary(min_size=1, max_size=255), st.integers(0, 1000))
+@example(b"x" * 255, 1000)
 def test_a_conflict_name_fits_and_tells_its_time(name: bytes, attempt: int) -> None:
     made = names.conflict_name(name, "20260102-030405", attempt)
     assert len(made) <= names.NAME_MAX
