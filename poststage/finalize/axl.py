@@ -59,6 +59,8 @@ def _without_temp(seen: Seen, one: Foreign) -> Judged:
 def _with_temp(seen: Seen, temp: Facts, one: Foreign, *, cancelled: bool) -> Judged:
     """Nobody writes it any more."""
     there = seen.destination
+    if seen.aside is not None and seen.aside.ino == temp.ino:
+        return Judged(seen, plan_file(seen))  # of a conflict that was cut off
     if there is not None and _is_redundant(seen, temp, there):
         # What REPLACE left at a crash, or a second copy of the very file that was published.
         known = replace(seen, entry=replace(seen.entry, prior=_identity(temp)))
@@ -129,8 +131,7 @@ def _same_time(there: Facts, recorded_ns: int, one: Foreign) -> bool:
 def _is_redundant(seen: Seen, temp: Facts, there: Facts) -> bool:
     """Whether the temp name holds nothing that is not published or meant to be replaced."""
     exact = there.regular and same_but_atime(there.meta, seen.entry.meta)
-    displaced = seen.aside is not None and seen.aside.ino == temp.ino
-    return exact and temp.regular and temp.ino != there.ino and not displaced
+    return exact and temp.regular and temp.ino != there.ino
 
 
 def _is_older(facts: Facts, one: Foreign) -> bool:

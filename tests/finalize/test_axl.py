@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import stat
 import time
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,10 @@ import pytest
 from poststage import config
 from poststage.errors import ExitCode
 from poststage.finalize import Report, finalize_dir, options_of
+from poststage.finalize import axl as axl_module
+from poststage.finalize.plan import Action
+from poststage.finalize.seen import Facts, Fate, Seen
+from poststage.model import Entry, Foreign, Kind, Meta, Verdict
 from tests.axl.lay import Pairs, file, metadata, pack, transfer
 from tests.finalize.house import House, meta_at, put, read, snapshot
 
@@ -420,3 +425,84 @@ def test_an_owner_that_is_not_granted_keeps_the_temp_file_and_the_state_file(axl
     assert "EPERM" in reason
     assert axl.names() == {"f._AXL"}
     assert axl.records() == {"job.axl"}
+
+
+def test_a_published_file_that_was_read_since_keeps_its_atime(axl: Axl) -> None:
+    put(axl.path(), NEW, mode=0o640, mtime_ns=MTIME_NS)
+    os.utime(axl.path(), ns=(ATIME_NS + 77, MTIME_NS))
+    axl.record()
+    assert axl.ends() == DONE
+    assert meta_at(axl.path()).atime_ns == ATIME_NS + 77
+
+
+def test_verdicts_of_several_runs_are_all_kept(axl: Axl) -> None:
+    axl.temp("a", NEW[:5])
+    axl.record("a", "missing/b")
+    assert axl.ends()[1] == {"failed": 1, "unknown": 1}
+    axl.path("missing").mkdir()
+    axl.temp("missing/b", NEW[:5])
+    assert axl.ends()[1] == {"failed": 2}
+    axl.temp("a")  # somebody's by now: the verdict on it is final
+    assert axl.ends()[1] == {"failed": 2}
+    assert axl.names() == {"a._AXL", "missing"}
+
+
+def facts(ino: int = 1, *, size: int = 17, mtime_ns: int = MTIME_NS) -> Facts:
+    meta = Meta(size, os.geteuid(), os.getegid(), 0o640, ATIME_NS, mtime_ns)
+    return Facts(ino, 1, stat.S_IFREG, meta, FUTURE_NS)
+
+
+VENDORS = Foreign()
+
+
+def judge(fate: Fate, *, one: Foreign = VENDORS, **seen: Any) -> tuple[Action, Verdict]:
+    entry = Entry(Kind.FILE, b"/bb/f", b"/d/f", b"f._AXL", facts().meta)
+    plan = axl_module.judged(
+        Seen(entry, fate, "the vendor's words", euid=os.geteuid(), **seen), one, cancelled=False
+    ).plan
+    return plan.action, plan.verdict
+
+
+@pytest.mark.parametrize(
+    ("fate", "size", "expected"),
+    [
+        (Fate.DONE, 17, (Action.PUBLISH, Verdict.PUBLISHED)),
+        (Fate.DONE, 5, (Action.NONE, Verdict.LOST)),
+        (Fate.UNPROVEN, 17, (Action.NONE, Verdict.LOST)),
+        (Fate.UNPROVEN, 5, (Action.DELETE, Verdict.FAILED)),
+        (Fate.FAILED, 17, (Action.DELETE, Verdict.FAILED)),
+        (Fate.UNKNOWN, 17, (Action.NONE, Verdict.UNKNOWN)),
+        (Fate.PENDING, 17, (Action.NONE, Verdict.RUNNING)),
+    ],
+)
+def test_a_vendors_answer_counts_as_for_our_own_transfers(
+    fate: Fate, size: int, expected: tuple[Action, Verdict]
+) -> None:
+    assert judge(fate, temp=facts(size=size)) == expected
+
+
+@pytest.mark.parametrize(
+    ("fate", "size", "expected"),
+    [
+        (Fate.DONE, 17, (Action.RESTORE, Verdict.PUBLISHED)),
+        (Fate.DONE, 5, (Action.NONE, Verdict.LOST)),
+        (Fate.UNPROVEN, 17, (Action.NONE, Verdict.LOST)),
+        (Fate.FAILED, 17, (Action.NONE, Verdict.LOST)),
+        (Fate.FAILED, 5, (Action.NONE, Verdict.LOST)),
+        (Fate.UNKNOWN, 17, (Action.NONE, Verdict.UNKNOWN)),
+        (Fate.PENDING, 17, (Action.NONE, Verdict.RUNNING)),
+    ],
+)
+def test_a_vendors_answer_never_deletes_a_destination(
+    fate: Fate, size: int, expected: tuple[Action, Verdict]
+) -> None:
+    there = facts(size=size, mtime_ns=MTIME_NS + 1)
+    assert judge(fate, one=Foreign(in_place=True), temp=there, destination=there) == expected
+
+
+def test_what_stands_aside_and_under_the_temp_name_steps_aside() -> None:
+    displaced = facts(2, size=3)
+    seen = {"temp": displaced, "aside": displaced, "destination": facts(1)}
+    sized = Foreign(sized=True)
+    expected = (Action.SET_ASIDE, Verdict.CONFLICT)
+    assert judge(Fate.UNPROVEN, one=sized, **seen) == expected
