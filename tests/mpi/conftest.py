@@ -28,7 +28,7 @@ class Site:
         self.bb, self.pfs, self.state_dir = top / "bb", top / "pfs", top / "state"
         self.bb.mkdir()
         self.pfs.mkdir()
-        (top / "site.toml").write_text(f'[backend.emulator]\nroot = "{top}/emulator"\n')
+        (top / "site.toml").write_text(f'[backend.emulator]\nroot = "{top}/emulator"\ntimeout_s = 15.0\n')
         kept = {k: v for k, v in os.environ.items() if not k.startswith(LAUNCHER)}
         self.env = kept | {
             "POSTSTAGE_SITE": str(top / "site.toml"),
