@@ -1,5 +1,6 @@
 """Walking a STATEDIR: which state files there are, by the directory they lie in."""
 
+import errno
 import os
 from collections.abc import Iterator
 
@@ -8,6 +9,8 @@ from msgspec import Struct
 from poststage.statefile.anyone import is_foreign
 from poststage.statefile.layout import DONE_SUFFIX, REPORT_SUFFIX, STATE_SUFFIX
 
+_DEPTH_MAX = 16  # directories below STATEDIR; an agent makes one
+_TOO_DEEP = f"has directories deeper than {_DEPTH_MAX} below STATEDIR; they were not looked into"
 _OURS = (STATE_SUFFIX, DONE_SUFFIX, REPORT_SUFFIX)
 
 
@@ -25,8 +28,8 @@ class Group(Struct, frozen=True):
 def scan(state_dir: bytes, refused: list[OSError]) -> Iterator[Group]:
     """Each directory below `state_dir` that holds state files, in order of name.
 
-    Never through a symlink, never into a dot directory. What cannot be read is added to
-    `refused` and does not stop the rest.
+    Never through a symlink, never into a dot directory. What cannot be read, or lies deeper
+    than agents write, is added to `refused` and does not stop the rest.
 
     Raises:
         OSError: `state_dir` itself cannot be read.
@@ -34,6 +37,9 @@ def scan(state_dir: bytes, refused: list[OSError]) -> Iterator[Group]:
     os.close(os.open(state_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
     for path, subdirs, files, fd in os.fwalk(state_dir, onerror=refused.append):
         subdirs[:] = sorted(name for name in subdirs if not name.startswith(b"."))
+        if subdirs and path.count(b"/") - state_dir.count(b"/") >= _DEPTH_MAX:
+            subdirs[:] = []
+            refused.append(OSError(errno.ELOOP, _TOO_DEEP, path))
         pending = [name for name in files if name.endswith(STATE_SUFFIX)]
         done = [name for name in files if name.endswith(DONE_SUFFIX)]
         others = (name for name in files if not name.endswith(_OURS))

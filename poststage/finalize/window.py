@@ -1,5 +1,6 @@
 """A bounded number of state files at once: load, ask, apply, commit."""
 
+import errno
 import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -15,12 +16,14 @@ from poststage.finalize.dirs import Dirs, open_roots_alone, open_unswappable
 from poststage.finalize.options import Options
 from poststage.finalize.pending import Loaded, Pending, load
 from poststage.finalize.probes import Probes
+from poststage.finalize.scan import part_of
 from poststage.finalize.tally import Tally
 from poststage.finalize.work import Job, Work
 from poststage.model import Kind, TransferState, Verdict
 
 _STATES_MAX = 512
 _ENTRIES_MAX = 8192
+_NO_FILE = frozenset({errno.ELOOP, errno.ENXIO})  # a symlink, a socket
 _WAITS = frozenset({TransferState.INPROGRESS, TransferState.NOTSTARTED})
 
 
@@ -170,12 +173,13 @@ class Windows:
             tally_of(result, pending.directory).codes.add(error.exit_code)
             text = error.message
         except OSError as error:
-            code = ExitCode.PERMISSION if isinstance(error, PermissionError) else ExitCode.RUN_AGAIN
-            tally_of(result, pending.directory).codes.add(code)
+            tally_of(result, pending.directory).codes.add(_unreadable(error))
             text = f"cannot be read: {error.strerror}; none of its files was touched"
-        tally_of(result, pending.directory).add_problem(
-            Verdict.UNKNOWN, text, state_file=pending.path
-        )
+        tally = tally_of(result, pending.directory)
+        tally.add_problem(Verdict.UNKNOWN, text, state_file=pending.path)
+        part = part_of(pending.name)
+        if part is not None:
+            tally.seen.add(part)  # it is there, whatever it says
         return None
 
     def _note(self, result: Result, pending: Pending, text: str) -> None:
@@ -190,6 +194,12 @@ class Windows:
 def tally_of(result: Result, directory: bytes) -> Tally:
     """The tally of one dataset, made when first asked for."""
     return result.tallies.setdefault(directory, Tally(directory))
+
+
+def _unreadable(error: OSError) -> ExitCode:
+    if isinstance(error, PermissionError):
+        return ExitCode.PERMISSION
+    return ExitCode.DATA if error.errno in _NO_FILE else ExitCode.RUN_AGAIN
 
 
 def _only_directories_left(job: Job) -> bool:
