@@ -3,12 +3,12 @@
 import os
 import stat
 from collections.abc import Iterable
+from contextlib import nullcontext, suppress
 
 from poststage import names
 from poststage.durable import fsops
 from poststage.errors import PoststageError
 from poststage.finalize import trust
-from poststage.finalize.dirs import is_roots_alone
 from poststage.finalize.outcome import Outcome, outcome, refused
 from poststage.finalize.prepare import made_later
 from poststage.finalize.work import Job, Work
@@ -25,24 +25,26 @@ def make_directories(jobs: Iterable[Job], work: Work) -> None:
     that and had no file to start one for. What cannot be made is told by `finish_directory`.
     """
     wanted = {
-        entry.destination
+        entry.destination: entry.meta
         for job in jobs
         if not work.hold and made_later(job) is None
         for _, entry in job.open_entries
         if entry.kind is Kind.DIRECTORY and entry.prior is None
     }
-    for path in sorted(wanted):
-        try:
-            parent, name = names.split(path)
-            parent_fd = work.dirs.fd(parent)
-            if work.restore_owners and not is_roots_alone(os.fstat(parent_fd)):
-                continue  # before it could be given away, somebody could put another there
-            if fsops.facts(parent_fd, name) is None and fsops.make_dir(
-                parent_fd, name, stat.S_IRWXU
-            ):
-                fsops.sync(parent_fd)
-        except (OSError, PoststageError):
-            continue
+    for path, meta in sorted(wanted.items(), key=lambda item: item[0]):
+        with suppress(OSError, PoststageError):
+            _make(path, meta, work)
+
+
+def _make(path: bytes, meta: Meta, work: Work) -> None:
+    parent, name = names.split(path)
+    parent_fd = work.dirs.fd(parent)
+    if fsops.facts(parent_fd, name) is not None:
+        return
+    with trust.making_for(meta, os.fstat(parent_fd)) if work.restore_owners else nullcontext():
+        made = fsops.make_dir(parent_fd, name, stat.S_IRWXU)
+    if made:
+        fsops.sync(parent_fd)
 
 
 def finish_directory(entry: Entry, job: Job, work: Work, *, last: bool) -> Outcome:

@@ -5,13 +5,14 @@ its names is kept as for a file.
 """
 
 import os
+from contextlib import nullcontext
 
 from msgspec.structs import replace
 
 from poststage import names
 from poststage.durable import fsops
 from poststage.errors import PoststageError
-from poststage.finalize import observe
+from poststage.finalize import observe, trust
 from poststage.finalize.outcome import Outcome, outcome, refused
 from poststage.finalize.plan import CONFLICT, Action, Plan, displaced, placed, stepped_aside
 from poststage.finalize.prepare import HELD_BACK, made_later
@@ -46,8 +47,8 @@ def _prepared(job: Job, index: int, entry: Entry, work: Work) -> Step | Outcome:
     if seen.temp is not None and not seen.temp.symlink:
         reason = "the temp name is not a symlink; it is kept untouched"
         return outcome(Verdict.LOST, reason)
-    _make(dir_fd, entry, seen.temp)
-    _restore(dir_fd, entry)
+    _make(dir_fd, entry, seen.temp, as_root=work.restore_owners)
+    _restore(dir_fd, entry, as_root=work.restore_owners)
     there = os.stat(entry.temp, dir_fd=dir_fd, follow_symlinks=False)
     seen = replace(seen, temp=facts_of(there))
     return Step(job, index, seen, placed(seen), directory, changed=True)
@@ -78,14 +79,15 @@ def _left_alone(seen: Seen) -> Plan:
     return Plan(Action.NONE, Verdict.CONFLICT, displaced(CONFLICT, seen.aside_name))
 
 
-def _make(dir_fd: int, entry: Entry, temp: Facts | None) -> None:
+def _make(dir_fd: int, entry: Entry, temp: Facts | None, *, as_root: bool) -> None:
     """The symlink under its temp name; one with another target makes way for it."""
     assert entry.target is not None  # the reader guarantees it
     if temp is not None:
         if os.readlink(entry.temp, dir_fd=dir_fd) == entry.target:
             return
         fsops.unlink(dir_fd, entry.temp)
-    fsops.symlink(entry.target, dir_fd, entry.temp)
+    with trust.making_for(entry.meta, os.fstat(dir_fd)) if as_root else nullcontext():
+        fsops.symlink(entry.target, dir_fd, entry.temp)
 
 
 def _stands(dir_fd: int, name: bytes, entry: Entry) -> bool:
@@ -104,10 +106,12 @@ def _same(one: Facts, other: Facts | None) -> bool:
     return other is not None and one.ino == other.ino
 
 
-def _restore(dir_fd: int, entry: Entry) -> None:
+def _restore(dir_fd: int, entry: Entry, *, as_root: bool) -> None:
     meta = entry.meta
     with fsops.opened_link(dir_fd, entry.temp) as fd:
         info = os.fstat(fd)
+        if as_root:
+            trust.check_symlink(info, meta, os.fstat(dir_fd))
         if (info.st_uid, info.st_gid) != (meta.uid, meta.gid):
             fsops.set_owner(fd, meta.uid, meta.gid)
         fsops.set_times(fd, meta.atime_ns, meta.mtime_ns)

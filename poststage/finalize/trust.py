@@ -2,12 +2,15 @@
 
 There somebody can put any file under any name between two looks. So what root does to a
 file there is no more than the file's owner could do, unless the file is proven to be the
-one that the backend wrote. Pure functions of what was seen through descriptors.
+one that the backend wrote; and what root makes there is its owner's from the start.
 """
 
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 
+from poststage.durable import fsops
 from poststage.errors import PermissionRefusedError
 from poststage.finalize.dirs import is_roots_alone
 from poststage.finalize.privs import groups_of
@@ -39,6 +42,25 @@ def check_directory(now: os.stat_result, wanted: Meta, parent: os.stat_result) -
     if is_roots_alone(parent):
         return
     _check_own(now.st_uid, now.st_gid, wanted)
+
+
+def check_symlink(now: os.stat_result, wanted: Meta, directory: os.stat_result) -> None:
+    """As `check_file`, for a symlink, which is made as its owner where others can swap it."""
+    if not is_roots_alone(directory):
+        _check_own(now.st_uid, now.st_gid, wanted)
+
+
+@contextmanager
+def making_for(wanted: Meta, directory: os.stat_result) -> Iterator[None]:
+    """What root makes in the block is `wanted`'s from the start, where others can swap it.
+
+    There it could not be told from something else, and so not be given away, afterwards.
+    """
+    if is_roots_alone(directory):
+        yield
+        return
+    with fsops.acting_as(wanted.uid, wanted.gid):
+        yield
 
 
 def check_link(origin: os.stat_result, directory: os.stat_result) -> None:
