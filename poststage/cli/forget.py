@@ -19,6 +19,7 @@ from poststage.durable.lock import held, try_lock
 from poststage.errors import ExitCode, PermissionRefusedError, worst
 from poststage.finalize.scan import Group
 from poststage.names import shown, split
+from poststage.statefile import verdicts
 from poststage.statefile.layout import LOCK_NAME, report_name
 
 _TIMEOUT_S = 10.0
@@ -135,6 +136,7 @@ def _remove(state_dir_fd: int, decision: Decision) -> Decision:
                 _unlink(above_fd, report_name(name))
             for state in group.done + group.pending:
                 _unlink(dir_fd, state)
+                verdicts.drop(dir_fd, state)
         finally:
             os.close(dir_fd)
         if name:

@@ -10,10 +10,12 @@ import click
 
 from poststage.cli import render
 from poststage.cli.common import emit_json_list, exit_on_error, json_option
+from poststage.durable import fsops
 from poststage.errors import PermissionRefusedError, StateFileError, UsageError
 from poststage.model import Ended, Entry, State
 from poststage.names import shown
-from poststage.statefile.reader import StateBuilder, fill
+from poststage.statefile.anyone import read_up_to_damage
+from poststage.statefile.axl import NEVER_DISPATCHED
 from poststage.statefile.value import entry_values, outline
 
 _UNREADABLE: dict[type[OSError], type[UsageError | PermissionRefusedError]] = {
@@ -27,7 +29,7 @@ _UNREADABLE: dict[type[OSError], type[UsageError | PermissionRefusedError]] = {
 @click.argument("statefile", type=click.Path(path_type=Path))
 @json_option
 def show(statefile: Path, *, as_json: bool) -> None:
-    """Print what STATEFILE (.state or .done) says of its transfer.
+    """Print what STATEFILE (.state or .done, or AXL's) says of its transfer.
 
     Changes nothing. Of a damaged file it prints what stands before the damage,
     and ends with status 65. --json prints the value that
@@ -42,7 +44,7 @@ def show(statefile: Path, *, as_json: bool) -> None:
         if as_json:
             entries = () if state is None else entry_values(state)
             emit_json_list(_document(statefile, state, damage), "entries", entries)
-        else:
+        elif state is not None or not damage:
             for line in lines(state):
                 click.echo(line)
         if damage:
@@ -54,19 +56,18 @@ def show(statefile: Path, *, as_json: bool) -> None:
 
 def _read(path: Path) -> tuple[State | None, str]:
     """What `path` says up to its first damage, and the damage ("" for none)."""
-    builder = StateBuilder()
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+        dir_fd = fsops.open_dir(os.fsencode(path.parent))
     except tuple(_UNREADABLE) as error:
         raise _UNREADABLE[type(error)](f"{path}: {error.strerror}") from error
     try:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             raise UsageError(f"{path}: is not a regular file", hint="name one state file")
-        damage = fill(builder, fd)
-        torn = not damage and os.fstat(fd).st_size > builder.whole_bytes
+        return read_up_to_damage(dir_fd, fd, os.fsencode(path.name))
     finally:
         os.close(fd)
-    return builder.state(torn=torn), damage
+        os.close(dir_fd)
 
 
 def _document(path: Path, state: State | None, damage: str) -> dict[str, Any]:
@@ -92,12 +93,15 @@ def lines(state: State | None) -> Iterator[str]:
 def _head(state: State) -> Iterator[str]:
     head = state.head
     yield f"transfer  {head.id}"
-    yield f"dataset   {shown(head.dataset)}, part {head.part} of {head.parts} (from 0)"
+    part = f", part {head.part} of {head.parts} (from 0)" if head.parts else ""
+    yield f"dataset   {shown(head.dataset)}{part}"
     handle = "no handle" if state.handle is None else f"handle {shown(state.handle)}"
     yield f"backend   {shown(head.backend)}, {handle}"
     job = f", job {shown(head.job)}" if head.job else ""
     host = f" on {shown(head.host)}" if head.host else ""
-    yield f"created   {render.time(head.created_ns)} by process {head.pid}{host}{job}"
+    by = "written   " if state.foreign is not None else "created   "
+    process = f" by process {head.pid}{host}{job}" if head.pid else ""
+    yield f"{by}{render.time(head.created_ns)}{process}"
     yield f"stands    {_standing(state)}"
     yield f"entries   {_entries(state)}"
     if state.torn:
@@ -105,6 +109,8 @@ def _head(state: State) -> Iterator[str]:
 
 
 def _standing(state: State) -> str:
+    if not state.recorded and state.foreign is not None:
+        return NEVER_DISPATCHED
     if not state.recorded:
         return "being recorded, or its agent was stopped; nothing was started"
     words = ["recorded"]

@@ -7,14 +7,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from poststage.durable import fsops
-from poststage.errors import PermissionRefusedError, UsageError
+from poststage.errors import PermissionRefusedError, StateFileError, UsageError
 from poststage.finalize.scan import Group, part_of, part_order, scan
 from poststage.model import Kind, State, Verdict
 from poststage.names import shown
+from poststage.statefile.anyone import read_up_to_damage
+from poststage.statefile.axl import BACKEND as AXL
 from poststage.statefile.layout import DONE_SUFFIX
-from poststage.statefile.reader import StateBuilder, fill
 
 
 class Part(Struct, frozen=True):
@@ -96,9 +98,23 @@ def read_group(state_dir_fd: int, group: Group) -> list[Part]:
     except OSError as error:
         return [Part(name, damage=_fact(error)) for name in names]
     try:
-        return [read_part(fd, name) for name in names]
+        return _numbered([read_part(fd, name) for name in names])
     finally:
         os.close(fd)
+
+
+def _numbered(parts: list[Part]) -> list[Part]:
+    """`parts`, those that say no number (AXL's) counted after the others."""
+    numbered = max((part.parts for part in parts), default=0)
+    loose = [part for part in parts if part.id and not part.parts]
+    if not loose:
+        return parts
+    total = numbered + len(loose)
+    place = {part.name: number for number, part in enumerate(loose, start=numbered)}
+    return [
+        replace(part, part=place[part.name], parts=total) if part.name in place else part
+        for part in parts
+    ]
 
 
 def open_below(state_dir_fd: int, directory: bytes) -> int:
@@ -119,18 +135,18 @@ def read_part(dataset_dir_fd: int, name: bytes) -> Part:
         fd = fsops.open_file(dataset_dir_fd, name)
     except OSError as error:
         return Part(name, damage=_fact(error))
-    builder = StateBuilder()
     try:
         if fsops.is_path_only(fd):
             return Part(name, damage="permission denied")
-        damage = fill(builder, fd)
+        state, damage = read_up_to_damage(dataset_dir_fd, fd, name)
     except OSError as error:
         return Part(name, damage=_fact(error))
+    except StateFileError as error:
+        return Part(name, damage=error.message, damaged=True)
     finally:
         os.close(fd)
     if damage:
         return Part(name, part=part_of(name), damage=damage, damaged=True)
-    state = builder.state(torn=False)
     return Part(name) if state is None else _part(name, state)
 
 
@@ -150,7 +166,7 @@ def _part(name: bytes, state: State) -> Part:
         files=sum(entry.kind is not Kind.DIRECTORY for entry in entries),
         size_bytes=sum(entry.meta.size for entry in entries if entry.kind is Kind.FILE),
         verdicts={Verdict.PUBLISHED: len(entries)} if done else dict(counted),
-        moving=not done
+        moving=not (done or head.backend == AXL)
         and any(e.kind is Kind.FILE and i not in state.ended for i, e in enumerate(entries)),
         open_entries=0 if done else len(entries) - len(state.ended),
     )

@@ -16,7 +16,7 @@ from poststage.errors import StateFileError
 from poststage.model import State
 from poststage.statefile import axl, kvtree, verdicts
 from poststage.statefile.layout import DONE_SUFFIX, FOREIGN_DONE_SUFFIX, STATE_SUFFIX
-from poststage.statefile.reader import read_state
+from poststage.statefile.reader import StateBuilder, fill, read_state
 
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _PIECE = 1 << 20
@@ -86,7 +86,10 @@ def read_any(dir_fd: int, fd: int, name: bytes, path: bytes) -> State | None:
     """
     info = os.fstat(fd)
     if fsops.is_regular(info) and is_kvtree(fd):
-        return _foreign(dir_fd, fd, name, path)
+        try:
+            return _foreign(dir_fd, fd, name)
+        except ValueError as error:
+            raise _damaged(path, str(error)) from error
     if name.endswith((STATE_SUFFIX, DONE_SUFFIX)):
         return read_state(fd, path)
     if info.st_size < len(kvtree.MAGIC):
@@ -94,23 +97,39 @@ def read_any(dir_fd: int, fd: int, name: bytes, path: bytes) -> State | None:
     raise _damaged(path, "is not a state file")
 
 
-def _foreign(dir_fd: int, fd: int, name: bytes, path: bytes) -> State:
+def read_up_to_damage(dir_fd: int, fd: int, name: bytes) -> tuple[State | None, str]:
+    """What the state file says up to its first damage, and the damage ("" for none).
+
+    Raises:
+        StateFileError: the verdicts beside it are damaged.
+        OSError: it cannot be read.
+    """
+    if fsops.is_regular(os.fstat(fd)) and is_kvtree(fd):
+        try:
+            return _foreign(dir_fd, fd, name), ""
+        except ValueError as error:
+            return None, names.shown(str(error))
+    builder = StateBuilder()
+    damage = fill(builder, fd)
+    torn = not damage and os.fstat(fd).st_size > builder.whole_bytes
+    return builder.state(torn=torn), damage
+
+
+def _foreign(dir_fd: int, fd: int, name: bytes) -> State:
+    """AXL's transfer in the open file; ValueError if it is damaged."""
     info = os.fstat(fd)
     if info.st_size > kvtree.FILE_MAX:
-        raise _damaged(path, f"is longer than {kvtree.FILE_MAX} bytes")
+        raise ValueError(f"is longer than {kvtree.FILE_MAX} bytes")
     raw = read_all(fd, info.st_size)
     id_ = xxhash.xxh3_64_hexdigest(raw)
-    try:
-        tree = kvtree.parse(raw)
-        if not axl.is_state(tree):
-            raise ValueError("is a KVTree file without a transfer in it")
-        state = axl.state_of(tree, id_=id_, created_ns=info.st_mtime_ns)
-    except ValueError as error:
-        raise _damaged(path, str(error)) from error
-    if name.endswith(FOREIGN_DONE_SUFFIX):
+    tree = kvtree.parse(raw)
+    if not axl.is_state(tree):
+        raise ValueError("is a KVTree file without a transfer in it")
+    state = axl.state_of(tree, id_=id_, created_ns=info.st_mtime_ns)
+    if name.endswith(FOREIGN_DONE_SUFFIX) or not state.recorded:
         return state
     ended = verdicts.read(dir_fd, name, id_=id_, entries=len(state.entries))
-    return replace(state, ended=ended) if state.recorded else state
+    return replace(state, ended=ended)
 
 
 def _damaged(path: bytes, fact: str) -> StateFileError:
