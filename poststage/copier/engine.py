@@ -232,8 +232,6 @@ class _Pieces:
         if not self.order.prove_bytes or self.unproven < self.order.prove_bytes:
             return
         self.unproven = 0
-        if os.fstat(self.temp_fd).st_size < offset:
-            os.ftruncate(self.temp_fd, offset)
         fsops.sync(self.temp_fd)
         self.watch.proven(offset, os.fstat(self.temp_fd).st_ino)
 

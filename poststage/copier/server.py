@@ -130,7 +130,7 @@ def _still_there(client: socket.socket, delay_s: float) -> bool:
     if delay_s <= 0:
         return True
     poll = select.poll()
-    poll.register(client, select.POLLRDHUP)
+    poll.register(client, 0)  # POLLHUP alone: who has only stopped sending still listens
     return not poll.poll(None if math.isinf(delay_s) else delay_s * 1000)
 
 

@@ -77,6 +77,12 @@ def test_any_text_is_a_handle_or_a_value_error(text: str) -> None:
     assert not host.startswith(".")
 
 
+@pytest.mark.parametrize("text", ["h:0-t\n", "h\n:0-t", "\nh:0-t", ".h:0-t", "a/b:0-t", "h:0/t"])
+def test_what_could_lead_elsewhere_is_no_handle(text: str) -> None:
+    with pytest.raises(ValueError, match="is not a handle"):
+        localdisk.parse(text)
+
+
 @pytest.mark.parametrize("host", ["n1", "node-0.cluster.example", "a" * 64])
 def test_a_handle_names_its_host(host: str) -> None:
     assert localdisk.parse(f"{host}:0000abcd-tag") == (host, "0000abcd-tag")

@@ -109,6 +109,16 @@ os.dup2(os.open({str(marker)!r}, os.O_RDWR | os.O_CREAT), 7, inheritable=True)
     assert os.readlink(f"/proc/{pid}/fd/1") == os.readlink(f"/proc/{pid}/fd/2") == f"{root}/log"
 
 
+def test_started_from_a_shell_it_keeps_nothing_of_the_shell_s(root: Path, tmp_path: Path) -> None:
+    marker = tmp_path / "marker"
+    command = [sys.executable, "-m", "poststage.copier", f"--root={root}"]
+    with marker.open("wb") as held:
+        run = subprocess.run(command, capture_output=True, check=True, pass_fds=[held.fileno()])
+    pid = json.loads(run.stdout)["pid"]
+    links = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
+    assert str(marker) not in links
+
+
 def test_signals_that_its_starter_had_blocked_reach_it(root: Path) -> None:
     code = f"""
 import signal

@@ -252,6 +252,13 @@ def test_a_leftover_of_a_killed_copy_is_overwritten_whatever_its_mode(
     assert case.target.read_bytes() == b"whole"
 
 
+def test_a_leftover_does_not_shine_through_holes(case: Case) -> None:
+    write_layout(case.source, [False, True, False, False], 100)
+    case.target.write_bytes(b"leftover" * BLOCK)
+    copy_file(case.order(), Witness())
+    assert case.target.read_bytes() == case.source.read_bytes()
+
+
 def test_pieces_are_bounded_and_asked_for_one_by_one(case: Case) -> None:
     size = 2 * engine.PIECE + 5
     os.truncate(case.source, 0)

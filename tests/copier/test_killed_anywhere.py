@@ -48,10 +48,10 @@ class Scene:
         paths = os.fsencode(source), os.fsencode(target)
         return Item(index, *paths, info.st_size, info.st_mtime_ns)
 
-    def start_daemon(self, environment: dict[str, str] | None = None) -> None:
+    def start_daemon(self, environment: dict[str, str] | None = None, threads: int = 2) -> None:
         """A daemon; with the shim it may not live to say that it serves."""
         command = [sys.executable, "-P", "-m", "poststage.copier", f"--root={self.root}"]
-        more = ["--prove-bytes=65536", "--bytes-per-s=600000", "--threads=2"]
+        more = ["--prove-bytes=65536", "--bytes-per-s=600000", f"--threads={threads}"]
         subprocess.run([*command, *more], env=environment, check=False, capture_output=True)
 
     def client(self, *, cancels: bool) -> None:

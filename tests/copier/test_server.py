@@ -167,6 +167,11 @@ def test_clients_that_gave_up_on_a_hanging_daemon_leave_no_thread(place: Place) 
             session.ask(p.Control("faults"))
 
 
+def test_who_has_only_stopped_sending_still_gets_a_slow_answer(place: Place) -> None:
+    with serving(place, lambda op: 0.2) as root:
+        assert p.reply_of(raw(root, p.line_of(p.Hello())).rstrip(b"\n")) == HELLO
+
+
 def test_a_socket_of_a_dead_daemon_is_replaced(place: Place) -> None:
     for _ in range(2):
         with serving(place) as root:

@@ -14,9 +14,9 @@ from poststage.model import TransferState
 from tests.copier.scene import Gate, Place, until
 
 
-def workers(manners: Manners) -> Workers:
-    """Two threads that copy."""
-    made = Workers(manners, threads=2, prove_bytes=1000)
+def workers(manners: Manners, *, threads: int = 2, prove_bytes: int = 1000) -> Workers:
+    """Threads that copy."""
+    made = Workers(manners, threads=threads, prove_bytes=prove_bytes)
     made.begin()
     return made
 
@@ -64,10 +64,10 @@ def test_an_error_of_our_own_fails_the_file_and_the_thread_lives(place: Place) -
     assert book.transfer.outcomes[5].state == "FULLSUCCESS"
 
 
-def at_the_gate(place: Place) -> tuple[Book, Gate, Workers]:
+def at_the_gate(place: Place, *, threads: int = 2) -> tuple[Book, Gate, Workers]:
     """A transfer whose first file is open and waits at a gate."""
     gate = Gate()
-    by = workers(gate)
+    by = workers(gate, threads=threads, prove_bytes=0)
     book = place.started("tag", [place.item(n, b"x" * 5000) for n in range(4)])
     enqueue(book, by=by)
     assert gate.reached.wait(30)
@@ -158,8 +158,9 @@ def test_a_parked_transfer_goes_on_when_its_source_is_back(place: Place) -> None
     assert ends(book) is TransferState.FULLSUCCESS
 
 
-def test_a_word_left_on_disk_keeps_a_transfer_from_being_copied(place: Place) -> None:
-    book = place.started("tag", [place.item(0)])
+@pytest.mark.parametrize("files", [0, 1, 3])
+def test_a_word_left_on_disk_keeps_a_transfer_from_being_copied(place: Place, files: int) -> None:
+    book = place.started("tag", [place.item(n) for n in range(files)])
     queues.ask_cancel(place.queue_fd, book.transfer.handle)
     enqueue(book, by=workers(Plain()))
     assert ends(book) is TransferState.CANCELED
@@ -167,7 +168,7 @@ def test_a_word_left_on_disk_keeps_a_transfer_from_being_copied(place: Place) ->
 
 
 def test_a_word_left_on_disk_ends_a_transfer_on_its_way(place: Place) -> None:
-    book, gate, _ = at_the_gate(place)
+    book, gate, _ = at_the_gate(place, threads=1)
     queues.ask_cancel(place.queue_fd, book.transfer.handle)
     gate.opened.set()
     assert ends(book) is TransferState.CANCELED
