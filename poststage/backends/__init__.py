@@ -15,7 +15,7 @@ def load(name: str, settings: config.Settings) -> Backend:
     """The backend `name`; its module is imported only here, and only if the site allows it.
 
     Raises:
-        UsageError: the site does not allow it, it is not installed, or its table is wrong.
+        UsageError: the site does not allow it, or it or what it needs is not installed.
     """
     if name not in settings.allowed_backends:
         raise UsageError(
@@ -28,7 +28,13 @@ def load(name: str, settings: config.Settings) -> Backend:
             f"backend {shown(name)} is not installed",
             hint=f"install the package that provides it as an entry point of {GROUP}",
         )
-    backend: Backend = found[0].load()
+    try:
+        backend: Backend = found[0].load()
+    except ImportError as error:
+        raise UsageError(
+            f"backend {shown(name)}: cannot be loaded: {shown(str(error))}",
+            hint=f"install what it needs (pip install 'poststage[{shown(name)}]')",
+        ) from error
     return backend
 
 

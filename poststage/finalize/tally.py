@@ -56,7 +56,7 @@ class Tally:
         self._add_head(state)
         named = sum(entry.kind is not Kind.DIRECTORY for entry in state.entries)
         self._files[Verdict.PUBLISHED.value] += named
-        self._bytes += sum(entry.meta.size for entry in state.entries)
+        self._bytes += sum(map(_bytes_of, state.entries))
 
     def add_problem(
         self, verdict: Verdict, reason: str, *, part: int = -1, state_file: bytes = b""
@@ -113,7 +113,7 @@ class Tally:
         self.codes.add(one.code)
         self.changed += one.changed
         if one.verdict is Verdict.PUBLISHED:
-            self._bytes += entry.meta.size
+            self._bytes += _bytes_of(entry)
             return
         self._problem_count += 1
         if len(self._problems) < PROBLEMS_MAX:
@@ -123,6 +123,11 @@ class Tally:
         self._problem_count += 1
         if len(self._problems) < PROBLEMS_MAX:
             self._problems.append(problem)
+
+
+def _bytes_of(entry: Entry) -> int:
+    """A further name has none of its own."""
+    return entry.meta.size if entry.kind is Kind.FILE else 0
 
 
 def _problem(entry: Entry, one: Outcome, part: int) -> Problem:

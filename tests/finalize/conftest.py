@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.finalize.house import House
+from tests.crash import vendor as stub
+from tests.finalize.house import House, Vendor
 
 MEMORY = Path("/dev/shm")
 
@@ -38,3 +39,11 @@ def tmp_path(common: Path) -> Path:
 def house(tmp_path: Path) -> House:
     """An empty destination directory and an empty STATEDIR."""
     return House(tmp_path)
+
+
+@pytest.fixture
+def vendor(common: Path, monkeypatch: pytest.MonkeyPatch) -> Vendor:
+    """A third party's backend, whose answers stand in files."""
+    site = stub.install(common / "vendor")
+    monkeypatch.syspath_prepend(common / "vendor" / "site-packages")
+    return Vendor(site, common / "vendor" / "ledger")

@@ -8,19 +8,22 @@ from pathlib import Path
 from typing import Any
 
 import xxhash
+from msgspec import Struct
 from msgspec.structs import replace
 
-from poststage import names
+from poststage import config, names
 from poststage.backends.base import Answer, FileAnswer
 from poststage.durable import fsops
 from poststage.finalize import observe
 from poststage.finalize.apply import apply, finish_directories
 from poststage.finalize.dirs import Dirs
+from poststage.finalize.options import Options, options_of
 from poststage.finalize.outcome import Outcome
 from poststage.finalize.pending import Loaded, Pending, load
 from poststage.finalize.work import Job, Work
 from poststage.model import Entry, Head, Identity, Kind, Meta, State, TransferState, Verdict
 from poststage.statefile import StateWriter, read_state
+from tests.crash import vendor as stub
 
 ID = "00000000000000a7"
 CREATED_NS = 1_700_000_000 * 10**9
@@ -31,6 +34,28 @@ NEW = b"the job's output\n"
 
 DONE = Answer(TransferState.FULLSUCCESS)
 FAILED = Answer(TransferState.FAILED, {0: FileAnswer(TransferState.FAILED, "disk on fire")})
+
+
+class Vendor(Struct, frozen=True):
+    """The stub vendor of one test."""
+
+    site: Path
+    ledger: Path
+
+    def says(
+        self, part: int, state: str = "FULLSUCCESS", files: dict[int, str] | None = None
+    ) -> str:
+        """What it answers for the state file of `part` from now on; its handle."""
+        return stub.answer(self.ledger, id_of(part), state, files or {})
+
+    def options(self, **choices: Any) -> Options:
+        """Of a run that knows this backend."""
+        return options_of(config.load(self.site), **{"deadline_s": 20.0, "jobs": 1, **choices})
+
+
+def id_of(part: int) -> str:
+    """The id of the transfer that `House.write` records as `part`."""
+    return f"{part:012x}{ID[12:]}"
 
 
 class House:
@@ -87,7 +112,7 @@ class House:
         part: int = 0,
         parts: int = 1,
         dataset: str = "d",
-        backend: str = "emulator",
+        backend: str = stub.NAME,
         handle: str | None = None,
         recorded: bool = True,
     ) -> Path:
@@ -95,7 +120,7 @@ class House:
         path = self.state / dataset / f"{part}.state"
         path.parent.mkdir(exist_ok=True)
         dir_fd = fsops.open_dir(os.fsencode(path.parent))
-        head = Head(f"{part:012x}{ID[12:]}", dataset, part, parts, backend, CREATED_NS)
+        head = Head(id_of(part), dataset, part, parts, backend, CREATED_NS)
         with closing(StateWriter.create(dir_fd, os.fsencode(path.name), head)) as writer:
             for entry in entries:
                 writer.add(entry)
