@@ -7,9 +7,9 @@ import sys
 import pytest
 
 from poststage.model import Kind
-from tests.mpi.conftest import Site, site
+from tests.mpi.conftest import Site, emulator, own_site, site
 
-__all__ = ["site"]
+__all__ = ["emulator", "own_site", "site"]
 
 
 def test_a_file_is_handed_over_and_the_next_step_is_named(site: Site) -> None:
@@ -32,10 +32,10 @@ def test_waiting_tells_how_it_ended(site: Site) -> None:
     assert json.loads(done.stdout)["states"] == ["FULLSUCCESS"]
 
 
-def test_waiting_for_what_fails_needs_a_person(site: Site) -> None:
-    (site.bb / "one").write_text("x")
-    site.run("poststage", "emulator", "fault", "--root", "emulator", "--fail", "one")
-    done = site.run("poststage", "out", "--wait", "bb/one", "pfs/two")
+def test_waiting_for_what_fails_needs_a_person(own_site: Site) -> None:
+    (own_site.bb / "one").write_text("x")
+    own_site.emulate("fault", "--fail", "one")
+    done = own_site.run("poststage", "out", "--wait", "bb/one", "pfs/two")
     assert done.returncode == 3
     assert "the backend says: 1 FAILED" in done.stderr
 

@@ -24,7 +24,7 @@ def site_toml(site: Site, limit_mb_s: float) -> None:
 @pytest.fixture
 def stopped(tmp_path: Path) -> Iterator[Site]:
     """A site without a vendor, whose job has ended in the middle of a transfer."""
-    site = Site(tmp_path)
+    site = Site(tmp_path, tmp_path / "no emulator")
     (site.bb / "large").write_bytes(os.urandom(SIZE))
     site_toml(site, 2.0)
     done = site.run("poststage", "out", "--dataset", "set", "bb/large", "pfs/large")
@@ -59,7 +59,7 @@ def test_resuming_again_does_nothing(stopped: Site) -> None:
 
 
 def test_nothing_to_resume_is_done(tmp_path: Path) -> None:
-    site = Site(tmp_path)
+    site = Site(tmp_path, tmp_path / "no emulator")
     site.state_dir.mkdir()
     done = site.run("poststage", "resume")
     assert done.returncode == 0

@@ -7,26 +7,23 @@ from pathlib import Path
 import pytest
 
 from tests.agent.conftest import state_of
-from tests.mpi.conftest import Site, site
+from tests.mpi.conftest import Site, emulator, own_site, site
 
-__all__ = ["site"]
-
-SLOW = ("poststage", "emulator", "fault", "--root", "emulator", "--limit", "1")
-FAST = ("poststage", "emulator", "fault", "--root", "emulator", "--clear")
+__all__ = ["emulator", "own_site", "site"]
 
 
 @pytest.fixture
-def slow(site: Site) -> Site:
+def slow(own_site: Site) -> Site:
     """A site with one transfer under way that takes long."""
-    (site.bb / "large").write_bytes(bytes(60_000_000))
-    site.run(*SLOW)
-    done = site.run("poststage", "out", "--dataset", "set", "bb/large", "pfs/large")
+    (own_site.bb / "large").write_bytes(bytes(60_000_000))
+    own_site.emulate("fault", "--limit", "1")
+    done = own_site.run("poststage", "out", "--dataset", "set", "bb/large", "pfs/large")
     assert done.returncode == 0, done.stderr
-    return site
+    return own_site
 
 
 def test_waiting_ends_when_all_have_arrived(slow: Site) -> None:
-    slow.run(*FAST)
+    slow.emulate("fault", "--clear")
     done = slow.run("poststage", "wait", "--dir", "state")
     assert done.returncode == 0, done.stderr
     assert done.stderr == "set part 0: FULLSUCCESS\n"
@@ -51,18 +48,18 @@ def test_waiting_where_nothing_is_is_wrong(site: Site) -> None:
     assert "nowhere" in done.stderr
 
 
-def test_a_failed_transfer_needs_a_person(site: Site) -> None:
-    (site.bb / "one").write_text("x")
-    site.run("poststage", "emulator", "fault", "--root", "emulator", "--fail", "one")
-    site.run("poststage", "out", "--dataset", "set", "bb/one", "pfs/one")
-    done = site.run("poststage", "wait", "--json")
+def test_a_failed_transfer_needs_a_person(own_site: Site) -> None:
+    (own_site.bb / "one").write_text("x")
+    own_site.emulate("fault", "--fail", "one")
+    own_site.run("poststage", "out", "--dataset", "set", "bb/one", "pfs/one")
+    done = own_site.run("poststage", "wait", "--json")
     assert done.returncode == 3
     (said,) = json.loads(done.stdout)
     assert (said["dataset"], said["part"], said["state"]) == ("set", 0, "FAILED")
 
 
 def test_a_damaged_state_file_is_said_and_the_others_are_waited_for(slow: Site) -> None:
-    slow.run(*FAST)
+    slow.emulate("fault", "--clear")
     (slow.state_dir / "bad").mkdir()
     (slow.state_dir / "bad/0.state").write_text("garbage\n" * 10_000)
     done = slow.run("poststage", "wait")
@@ -72,7 +69,7 @@ def test_a_damaged_state_file_is_said_and_the_others_are_waited_for(slow: Site) 
 
 
 def test_a_backend_that_is_away_is_not_rounded_to_success(slow: Site) -> None:
-    slow.run("poststage", "emulator", "stop", "--root", "emulator")
+    slow.emulate("stop")
     done = slow.run("poststage", "wait", "--timeout", "0.05")
     assert done.returncode == 75
     assert "UNKNOWN" in done.stderr
@@ -103,7 +100,7 @@ def test_cancelling_takes_one_dataset(slow: Site) -> None:
 
 
 def test_a_wish_that_the_backend_does_not_hear_is_recorded(slow: Site) -> None:
-    slow.run("poststage", "emulator", "stop", "--root", "emulator")
+    slow.emulate("stop")
     done = slow.run("poststage", "cancel")
     assert done.returncode == 75
     assert "UNKNOWN" in done.stderr

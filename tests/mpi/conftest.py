@@ -23,12 +23,14 @@ Done = subprocess.CompletedProcess[str]
 class Site:
     """One directory with a burst buffer `bb`, a file system `pfs` and a STATEDIR."""
 
-    def __init__(self, top: Path) -> None:
-        self.top = top
+    def __init__(self, top: Path, emulator: Path) -> None:
+        self.top, self.emulator = top, emulator
         self.bb, self.pfs, self.state_dir = top / "bb", top / "pfs", top / "state"
         self.bb.mkdir()
         self.pfs.mkdir()
-        (top / "site.toml").write_text(f'[backend.emulator]\nroot = "{top}/emulator"\ntimeout_s = 15.0\n')
+        (top / "site.toml").write_text(
+            f'[backend.emulator]\nroot = "{emulator}"\ntimeout_s = 15.0\n'
+        )
         kept = {k: v for k, v in os.environ.items() if not k.startswith(LAUNCHER)}
         self.env = kept | {
             "POSTSTAGE_SITE": str(top / "site.toml"),
@@ -83,6 +85,11 @@ class Site:
                 found[os.path.relpath(path, root)] = (mode, content(path))
         return found
 
+    def emulate(self, *words: str) -> None:
+        """Control the emulator."""
+        done = self.run("poststage", "emulator", words[0], "--root", self.emulator, *words[1:])
+        assert done.returncode == 0, done.stderr
+
 
 def content(path: bytes) -> bytes:
     """A file's bytes or a link's target; nothing of a directory."""
@@ -94,11 +101,26 @@ def content(path: bytes) -> bytes:
         return file.read()
 
 
+@pytest.fixture(scope="session")
+def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The root of an emulator that is left as it is."""
+    top = tmp_path_factory.mktemp("emulated")
+    owner = Site(top, top / "emulator")
+    owner.emulate("start")
+    yield owner.emulator
+    owner.emulate("stop")
+
+
 @pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
-    """A site whose emulator runs for the test."""
-    made = Site(tmp_path)
-    done = made.run("poststage", "emulator", "start", "--root", "emulator")
-    assert done.returncode == 0, done.stderr
+def site(tmp_path: Path, emulator: Path) -> Site:
+    """A site of its own, with an emulator that others use too."""
+    return Site(tmp_path, emulator)
+
+
+@pytest.fixture
+def own_site(tmp_path: Path) -> Iterator[Site]:
+    """A site whose emulator is the test's own, to be slowed, broken and stopped."""
+    made = Site(tmp_path, tmp_path / "emulator")
+    made.emulate("start")
     yield made
-    made.run("poststage", "emulator", "stop", "--root", "emulator")
+    made.emulate("stop")

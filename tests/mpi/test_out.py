@@ -125,7 +125,7 @@ def test_wrong_usage_is_said_once(site: Site) -> None:
 
 
 def test_a_backend_that_is_away_is_said_once_and_nothing_stays(site: Site, tree: Path) -> None:
-    site.run("poststage", "emulator", "stop", "--root", "emulator")
+    (site.top / "site.toml").write_text(f'[backend.emulator]\nroot = "{site.top}/nobody"\n')
     done = site.mpirun("poststage", "out", "--dataset", "set", "bb/run", "pfs/run")
     assert done.returncode == 75
     assert len(errors(done)) == 1
