@@ -44,6 +44,15 @@ def test_a_transfer_ends_with_its_last_file(
     assert place.reload().book(book.transfer.handle).transfer.end is end
 
 
+def test_an_ended_transfer_is_durable_and_holds_no_descriptor(place: Place) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    book = ended(place, GOOD, BAD)
+    assert len(os.listdir("/proc/self/fd")) == before + 1
+    with book.changed:
+        ending.end_if_done(book)
+    assert len(os.listdir("/proc/self/fd")) == before, "it closes only what is synced"
+
+
 def test_a_transfer_with_an_open_file_does_not_end(place: Place) -> None:
     book = place.started("tag", [place.item(0), place.item(1)])
     with book.changed:

@@ -4,7 +4,7 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -145,6 +145,18 @@ def test_more_clients_than_are_served_wait_their_turn(place: Place) -> None:
             link.close()
         waiting.join(30)
         assert served == [True]
+
+
+def test_no_more_clients_are_served_at_a_time_than_there_is_room_for(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "CLIENTS_MAX", 2)
+    with serving(place) as root, ExitStack() as stack:
+        served = [stack.enter_context(client.session(root, 30)) for _ in range(2)]
+        assert [one.ask(p.Hello()) for one in served] == [HELLO] * 2
+        third = stack.enter_context(client.session(root, 0.3))
+        with pytest.raises(BackendError, match="no answer"):
+            third.ask(p.Hello())
 
 
 def test_a_hanging_daemon_is_given_up_by_its_client_and_hears_its_owner(place: Place) -> None:
