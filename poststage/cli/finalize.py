@@ -60,7 +60,7 @@ def _scheduler_options(command: Command) -> Command:
     "state_dirs",
     metavar="STATEDIR",
     multiple=True,
-    type=click.Path(path_type=Path),
+    type=click.Path(path_type=Path, readable=False),
     help="Directory of state files, or several; else POSTSTAGE_STATE_DIR, else all that "
     "is registered in the site's state root.",
 )

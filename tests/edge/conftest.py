@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.edge.story import Emulator, Story
+from tests.finalize.house import open_up
 
 
 @pytest.fixture(scope="session")
@@ -21,6 +22,7 @@ def story(tmp_path: Path, shared_emulator: Emulator) -> Iterator[Story]:
     """A job with nothing handed over yet."""
     yield Story(tmp_path, shared_emulator)
     shared_emulator.faults()
+    open_up(tmp_path)
 
 
 @pytest.fixture

@@ -43,9 +43,9 @@ def test_an_empty_one_is_all_done_and_stays_empty(story: Story) -> None:
 def test_one_that_may_not_be_read_is_a_matter_of_permission(story: Story) -> None:
     story.hand_over(story.source())
     story.state.chmod(0o300)
-    code, _ = finalize(story, story.state)
+    code, text = finalize(story, story.state)
     story.state.chmod(0o700)
-    assert code == ExitCode.PERMISSION
+    assert code == ExitCode.PERMISSION, text
     assert len(story.temps()) == 1
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.crash import vendor as stub
-from tests.finalize.house import House, Vendor
+from tests.finalize.house import House, Vendor, open_up
 
 MEMORY = Path("/dev/shm")
 
@@ -24,6 +24,7 @@ def common() -> Iterator[Path]:
     path = Path(tempfile.mkdtemp(prefix="poststage-test-", dir=base))
     path.chmod(0o755)
     yield path
+    open_up(path)
     shutil.rmtree(path)
 
 
