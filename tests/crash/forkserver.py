@@ -64,7 +64,7 @@ class ForkServer:
     ) -> None:
         self.shim = shim
         self._output = directory / "output"
-        search = os.pathsep.join(map(str, [REPOSITORY, *paths]))
+        search = os.pathsep.join(map(str, [*paths, REPOSITORY]))
         environment = {**shim.environment(), "PYTHONPATH": search}
         self._process = subprocess.Popen(
             [sys.executable, str(SERVER), *modules],

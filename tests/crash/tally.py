@@ -52,6 +52,14 @@ def count(harness: str, target: str, findings: Iterable[Finding]) -> str:
     return "\n".join(broken)
 
 
+def note(harness: str, target: str, *, found: bool) -> None:
+    """Add one seeded bug: it fired if it was found, and is a violation if not."""
+    row = ROWS.setdefault((harness, target), Row())
+    row.points += 1
+    row.fired += found
+    row.violations += not found
+
+
 def table() -> list[str]:
     """The rows as aligned text, with their sum; empty where nothing was counted."""
     if not ROWS:

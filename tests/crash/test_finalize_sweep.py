@@ -12,20 +12,12 @@ import pytest
 
 from tests.crash import reorder, sweep, vendor
 from tests.crash.finalize_cases import CASES, MODES, Case
-from tests.crash.finalize_scene import ids_of
-from tests.crash.forkserver import SELF, ForkServer, owner
+from tests.crash.forkserver import ForkServer
 from tests.crash.programs import MODULES
+from tests.crash.runs import MINE, RUNS, rig_of
 from tests.crash.shim import Shim
-from tests.crash.sweep import Rig
 from tests.crash.tally import LEVEL, Level, budget, count
 
-# Who runs it, whose STATEDIR and temp files they are, and whose the files are to become.
-RUNS = {
-    "as the owner": (owner(), owner(), owner()),
-    "as root for others": (SELF, SELF, owner()),
-    "as root over the owner's": (SELF, owner(), owner()),
-}
-MINE = ["as the owner"]
 NOT_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
 
 
@@ -66,13 +58,6 @@ def server(library: Path, workshop: Path, site: Path) -> Iterator[ForkServer]:
     shim = Shim(library, directory)
     with ForkServer(shim, directory, MODULES, [workshop / "site-packages"]) as running:
         yield running
-
-
-def rig_of(server: ForkServer, site: Path, case: Case, run: str, mode: int) -> Rig:
-    """The case laid out below the workshop and run once."""
-    who, by, ids = RUNS[run]
-    scene = case(site, ids_of(by), ids_of(ids), mode)
-    return Rig(server, site.parent / "root", scene, who)
 
 
 @over("uninterrupted", modes=NO_SAMPLE)
