@@ -106,7 +106,9 @@ def test_a_reader_that_goes_away_is_met_without_a_word() -> None:
     assert process.wait() == 141
 
 
-@pytest.mark.parametrize("args", [("--version",), ("--help",), ("site", "show", "--json")])
+@pytest.mark.parametrize(
+    "args", [("--version",), ("--help",), ("site", "show"), ("site", "show", "--json")]
+)
 def test_output_that_cannot_be_written_is_not_called_success(args: tuple[str, ...]) -> None:
     with open("/dev/full", "wb") as full:
         ended = subprocess.run(
