@@ -64,7 +64,8 @@ class ForkServer:
     ) -> None:
         self.shim = shim
         self._output = directory / "output"
-        search = os.pathsep.join(map(str, [*paths, REPOSITORY]))
+        inherited = filter(None, [os.environ.get("PYTHONPATH")])
+        search = os.pathsep.join(map(str, [*paths, REPOSITORY, *inherited]))
         environment = {**shim.environment(), "PYTHONPATH": search}
         self._process = subprocess.Popen(
             [sys.executable, str(SERVER), *modules],
