@@ -80,6 +80,10 @@ def stop(root: Path) -> None:
     """Stop the daemon; what it copies goes on at the next start.
 
     Safe to run again: no daemon is no error.
+
+    \b
+    Example:
+      poststage emulator stop --root ./emulator
     """
     with exit_on_error():
         if root.is_dir() and not is_free(root):
@@ -94,9 +98,13 @@ def stop(root: Path) -> None:
 @root_option
 @json_option
 def status(root: Path, *, as_json: bool) -> None:
-    """Print who serves the root, its transfers, and the faults in force.
+    """Tell who serves, its transfers, and the faults in force.
 
     Exit status 75 if nobody answers.
+
+    \b
+    Example:
+      poststage emulator status --root ./emulator --json
     """
     with exit_on_error():
         document = _status(root)
@@ -119,7 +127,9 @@ def status(root: Path, *, as_json: bool) -> None:
     metavar="BYTES",
     help="They fail when so much of them is copied.",
 )
-@click.option("--limit", "limit_mb_s", type=float, metavar="MB/S", help="Copy no faster; 0: do.")
+@click.option(
+    "--limit", "limit_mb_s", type=float, metavar="MB/S", help="Copy no faster; 0 for no limit."
+)
 @click.option("--slow", "slow_s", type=float, metavar="S", help="Each answer takes S seconds.")
 @click.option("--hang/--no-hang", default=None, help="Accept, and never answer.")
 @click.option(
@@ -159,9 +169,14 @@ def fault(root: Path, *, clear: bool, as_json: bool, **wanted: Any) -> None:
 @emulator.command()
 @root_option
 def detach(root: Path) -> None:
-    """Take the burst buffer away from everybody but the daemon, as a job's end does.
+    """Take the burst buffer away, as a job's end does.
 
-    The directory moves into the root; transfers that have started go on from there.
+    The directory moves into the root, where only the daemon reaches it; transfers that
+    have started go on from there.
+
+    \b
+    Example:
+      poststage emulator detach --root ./emulator
     """
     with exit_on_error(), _daemon_of(root) as session:
         where = str(_control(session, "detach"))

@@ -5,14 +5,14 @@ import socket
 import struct
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from poststage import names
 from poststage.copier import protocol as p
 from poststage.copier.records import ItemRecord
 from poststage.copier.server import SOCKET, peer_uid
-from poststage.errors import BackendError
+from poststage.errors import BackendError, ExitCode
 
 _UNKNOWN = "what it holds is unknown"
 _BATCH_BYTES = 512 << 10  # of items in one add request
@@ -42,7 +42,7 @@ class Session:
             while True:
                 reply = p.reply_of(self._line(deadline))
                 if isinstance(reply, p.Refused):
-                    raise BackendError(f"{self._where}: {reply.message}", hint=reply.hint)
+                    raise self._refusal(reply)
                 yield reply
                 if not isinstance(reply, p.StatusReply):
                     return
@@ -55,6 +55,12 @@ class Session:
             raise BackendAwayError(f"{self._where}: {_fact(error)}; {_UNKNOWN}") from error
         except ValueError as error:
             raise BackendError(f"{self._where}: {error}; {_UNKNOWN}") from error
+
+    def _refusal(self, reply: p.Refused) -> BackendError:
+        error = BackendError(f"{self._where}: {reply.message}", hint=reply.hint)
+        with suppress(ValueError):  # a number that this version has no meaning for
+            error.exit_code = ExitCode(reply.exit_code)
+        return error
 
     def add(self, handle: str, items: Sequence[ItemRecord]) -> None:
         """Add all `items` to the transfer, in requests of bounded length."""

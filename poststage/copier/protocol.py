@@ -98,6 +98,8 @@ class Refused(Reply, tag="error", frozen=True):
 
     message: str
     hint: str = ""
+    exit_code: Annotated[int, Meta(ge=1, le=255)] = 75
+    """As which a command ends that asked; see `errors.ExitCode`."""
 
 
 class HelloReply(Reply, tag="hello", frozen=True):

@@ -15,7 +15,7 @@ from contextlib import suppress
 from poststage.copier import protocol as p
 from poststage.copier.service import Service
 from poststage.durable import fsops
-from poststage.errors import PoststageError
+from poststage.errors import ExitCode, PoststageError
 
 SOCKET = b"socket"
 CLIENTS_MAX = 64  # further ones wait in the kernel's backlog
@@ -117,9 +117,10 @@ class Server:
         try:
             yield from self._service.replies(request)
         except PoststageError as error:
-            yield p.Refused(error.message, error.hint)
+            yield p.Refused(error.message, error.hint, int(error.exit_code))
         except ValueError as error:
-            yield p.Refused(f"this cannot be asked: {error}")
+            message = f"this cannot be asked: {error}"
+            yield p.Refused(message, exit_code=int(ExitCode.USAGE))
         except Exception:  # noqa: BLE001 - a client's edge: logged and answered
             _log.exception("request %r", type(request).__name__)
             yield p.Refused("internal error; the daemon's log has the details")

@@ -106,14 +106,14 @@ def test_a_daemon_of_somebody_else_is_not_believed(tmp_path: Path) -> None:
 
 
 def test_a_refusal_carries_its_words_and_its_hint(tmp_path: Path) -> None:
-    answer = p.line_of(p.Refused("no", "do this"))
+    answer = p.line_of(p.Refused("no", "do this", 2))
     with (
         fake(tmp_path, answer),
         client.session(tmp_path, 30) as session,
         pytest.raises(BackendError, match="no") as caught,
     ):
         session.ask(p.Hello())
-    assert caught.value.hint == "do this"
+    assert (caught.value.hint, caught.value.exit_code) == ("do this", 2)
 
 
 def test_items_are_sent_in_requests_of_bounded_length() -> None:

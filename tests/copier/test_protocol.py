@@ -32,7 +32,7 @@ def test_a_request_survives_the_way(request_: p.AnyRequest) -> None:
     "reply",
     [
         p.Done(),
-        p.Refused("no", "hint"),
+        p.Refused("no", "hint", 2),
         p.HelloReply(1, "program", 2, "host", 3, "0000abcd"),
         p.HandleReply("0-tag"),
         p.FoundReply({"tag": "0-tag"}),
