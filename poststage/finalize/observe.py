@@ -11,6 +11,7 @@ from poststage.durable import fsops
 from poststage.finalize.seen import Facts, Seen, facts_of, same_but_atime
 
 _ATTEMPTS = 100  # conflict copies of one name and one second
+_STEP_S = 5  # between the first and the last rank that records its part of a step
 # A symlink, a socket, a device without a driver: seen through O_PATH, never opened.
 _NOT_TO_OPEN = frozenset({errno.ELOOP, errno.ENXIO, errno.ENODEV})
 
@@ -37,6 +38,8 @@ def look(seen: Seen, dir_fd: int, *, created_ns: int, full: bool = False) -> tup
     info = fsops.facts(dir_fd, name)
     destination = None if info is None else facts_of(info)
     aside_name, aside = find_aside(seen, dir_fd, name, temp, created_ns)
+    if temp is None and not _is_recorded(destination, seen) and not _is_recorded(aside, seen):
+        aside_name, aside = _of_another_part(seen, dir_fd, name, created_ns) or (aside_name, aside)
     seen = replace(seen, temp=temp, looked=True, destination=destination, euid=os.geteuid())
     return replace(seen, aside=aside, aside_name=aside_name), fd
 
@@ -55,9 +58,28 @@ def find_aside(
         first = first if first[1] else (aside, facts)
         if temp is not None and facts.ino == temp.ino:
             return aside, facts
-        if same_but_atime(facts.meta, seen.entry.meta):
+        if _is_recorded(facts, seen):
             return aside, facts
     return first
+
+
+def _of_another_part(
+    seen: Seen, dir_fd: int, name: bytes, created_ns: int
+) -> tuple[bytes, Facts] | None:
+    """The file under a conflict name that another part of the same step gave it.
+
+    Two parts name one destination, and the second took the name of what the first had
+    published; its conflict name has the time of the second's transfer.
+    """
+    for seconds in range(-_STEP_S, _STEP_S + 1):
+        aside, facts = find_aside(seen, dir_fd, name, None, created_ns + seconds * 1_000_000_000)
+        if facts is not None and _is_recorded(facts, seen):
+            return aside, facts
+    return None
+
+
+def _is_recorded(facts: Facts | None, seen: Seen) -> bool:
+    return facts is not None and same_but_atime(facts.meta, seen.entry.meta)
 
 
 def _open(dir_fd: int, name: bytes) -> int:

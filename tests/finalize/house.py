@@ -115,12 +115,13 @@ class House:
         backend: str = stub.NAME,
         handle: str | None = None,
         recorded: bool = True,
+        created_ns: int = CREATED_NS,
     ) -> Path:
         """A state file in DATASET/PART.state."""
         path = self.state / dataset / f"{part}.state"
         path.parent.mkdir(exist_ok=True)
         dir_fd = fsops.open_dir(os.fsencode(path.parent))
-        head = Head(id_of(part), dataset, part, parts, backend, CREATED_NS)
+        head = Head(id_of(part), dataset, part, parts, backend, created_ns)
         with closing(StateWriter.create(dir_fd, os.fsencode(path.name), head)) as writer:
             for entry in entries:
                 writer.add(entry)

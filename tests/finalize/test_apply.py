@@ -86,6 +86,22 @@ def test_two_parts_that_replace_one_recorded_file_both_keep_their_bytes(house: H
     assert {h.read(path) for path in house.dst.iterdir()} == {h.NEW, b"two"}
 
 
+def test_a_part_whose_name_another_part_took_is_no_loss_though_nothing_was_recorded(
+    house: House,
+) -> None:
+    """A crash between the names and the record, and transfers of two different seconds."""
+    first, second = house.entry("f", 0), house.entry("f", 1, size=3)
+    house.moved(first)
+    house.moved(second, b"two")
+    house.write(first, part=0, parts=2)
+    house.write(second, part=1, parts=2, created_ns=h.CREATED_NS + 3 * 10**9)
+    h.settle(house.loaded(part=0), house.loaded(part=1))
+    before = h.snapshot(house.dst)
+    again = h.verdicts(house.loaded(part=0), house.loaded(part=1))
+    assert again == [Verdict.CONFLICT] * 2
+    assert h.snapshot(house.dst) == before
+
+
 def test_a_stop_is_clean_at_every_file(house: House) -> None:
     entries = many(house, 4)
     asked = count()

@@ -1,0 +1,184 @@
+"""The forked worker and the parent that bounds it."""
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+
+from poststage.errors import ExitCode, PermissionRefusedError, PoststageError, RunAgainError
+from poststage.finalize.privs import Owner
+from poststage.finalize.worker import finalize_as
+from tests.finalize import house as h
+from tests.finalize.house import House, Vendor
+from tests.finalize.kernel import Kernel
+from tests.finalize.users import OTHER, PLAIN, root_only
+
+
+def arrived(house: House, vendor: Vendor, **changes: Any) -> None:
+    house.moved(house.entry(**changes))
+    house.write(house.entry(**changes), handle=vendor.says(0))
+
+
+def test_what_the_worker_found_is_what_the_parent_tells(house: House, vendor: Vendor) -> None:
+    arrived(house, vendor)
+    report = finalize_as(None, house.state, vendor.options())
+    assert report.exit_code is ExitCode.OK
+    assert report.datasets[0].files == {"published": 1}
+    assert h.is_published(house.entry())
+
+
+def test_it_is_another_process(house: House, vendor: Vendor) -> None:
+    here = os.getpid()
+
+    def whom() -> Owner | None:
+        assert os.getpid() != here
+        return None
+
+    arrived(house, vendor)
+    assert finalize_as(whom, house.state, vendor.options()).exit_code is ExitCode.OK
+
+
+def test_what_the_worker_refuses_is_raised_here_with_its_hint(house: House, vendor: Vendor) -> None:
+    def refuses() -> NoReturn:
+        raise PermissionRefusedError("no", hint="ask somebody")
+
+    with pytest.raises(PoststageError, match="no") as caught:
+        finalize_as(refuses, house.state, vendor.options())
+    assert (caught.value.exit_code, caught.value.hint) == (ExitCode.PERMISSION, "ask somebody")
+
+
+def kills() -> NoReturn:
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError
+
+
+def stops() -> None:
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+
+@pytest.mark.parametrize("harm", [kills, stops])
+def test_a_worker_that_does_not_answer_costs_no_more_than_the_deadline(
+    house: House, vendor: Vendor, harm: Callable[[], None]
+) -> None:
+    pid_file = house.dst / "pid"
+
+    def harmed() -> None:
+        pid_file.write_text(str(os.getpid()))
+        harm()
+
+    with pytest.raises(RunAgainError, match="killed or did not end in time"):
+        finalize_as(harmed, house.state, vendor.options(deadline_s=0.1), grace_s=0.1)
+    assert not Path("/proc", pid_file.read_text()).exists()
+
+
+def test_a_defect_in_the_worker_is_no_success(
+    house: House, vendor: Vendor, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def fails() -> NoReturn:
+        raise ZeroDivisionError
+
+    with pytest.raises(RunAgainError):
+        finalize_as(fails, house.state, vendor.options())
+    assert "ZeroDivisionError" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_is_handed_on_and_ends_the_run_cleanly(
+    house: House, vendor: Vendor, number: signal.Signals
+) -> None:
+    """Also where whoever started it had blocked it."""
+    house.write(house.entry(), handle=vendor.says(0, "INPROGRESS"))
+
+    def whom() -> Owner | None:
+        os.kill(os.getppid(), number)
+        return None
+
+    def runs() -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, {number})
+        report = finalize_as(whom, house.state, vendor.options(deadline_s=60.0))
+        assert report.exit_code is ExitCode.RUN_AGAIN
+        assert report.seconds < 20
+
+    assert Kernel().run(runs)
+
+
+def test_the_handlers_of_the_caller_are_back_afterwards(house: House, vendor: Vendor) -> None:
+    before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
+    arrived(house, vendor)
+    finalize_as(None, house.state, vendor.options())
+    assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)] == before
+
+
+def given_to(top: Path, uid: int) -> None:
+    for directory, subdirs, files in os.walk(top):
+        for name in [".", *subdirs, *files]:
+            os.chown(os.path.join(directory, name), uid, uid, follow_symlinks=False)
+
+
+@pytest.fixture
+def users(common: Path, vendor: Vendor) -> House:
+    """A job of a plain user; everybody may reach the directories above it."""
+    (common / "job").mkdir()
+    del vendor
+    return House(common / "job")
+
+
+AS_PLAIN = Owner(PLAIN, PLAIN, str(PLAIN))
+
+
+@root_only
+def test_it_is_the_owner_who_publishes(users: House, vendor: Vendor) -> None:
+    arrived(users, vendor, uid=PLAIN, gid=PLAIN)
+    given_to(users.dst.parent, PLAIN)
+    report = finalize_as(AS_PLAIN, users.state, vendor.options())
+    assert report.exit_code is ExitCode.OK
+    assert {path.stat().st_uid for path in users.state.rglob("*")} == {PLAIN}
+
+
+@root_only
+@pytest.mark.parametrize("uid", [0, OTHER])
+def test_a_record_that_names_another_owner_gains_nothing(
+    users: House, vendor: Vendor, uid: int
+) -> None:
+    arrived(users, vendor, uid=uid, gid=PLAIN, mode=0o4755)
+    given_to(users.dst.parent, PLAIN)
+    report = finalize_as(AS_PLAIN, users.state, vendor.options())
+    assert report.exit_code is ExitCode.PERMISSION
+    (temp,) = users.dst.iterdir()
+    assert temp.stat().st_uid == PLAIN
+    assert temp.name.endswith(".poststage")
+
+
+@root_only
+def test_a_group_that_the_owner_is_not_in_is_not_given(users: House, vendor: Vendor) -> None:
+    arrived(users, vendor, uid=PLAIN, gid=0, mode=0o2755)
+    given_to(users.dst.parent, PLAIN)
+    assert finalize_as(AS_PLAIN, users.state, vendor.options()).exit_code is ExitCode.PERMISSION
+    assert {path.stat().st_gid for path in users.dst.iterdir()} == {PLAIN}
+
+
+@root_only
+def test_what_the_owner_may_not_read_is_not_read(users: House, vendor: Vendor) -> None:
+    """A symlink to root's own state file, whose bytes must appear nowhere."""
+    secret = users.write(users.entry(), dataset="secret", handle=vendor.says(0))
+    secret.rename(users.dst.parent / "secret")
+    (users.state / "d" / "0.state").symlink_to(users.dst.parent / "secret")
+    given_to(users.state, PLAIN)
+    report = finalize_as(AS_PLAIN, users.state, vendor.options())
+    assert report.exit_code is ExitCode.DATA
+    assert "dst" not in str(report.datasets)
+
+
+@root_only
+def test_in_a_directory_of_roots_alone_owners_are_restored(users: House, vendor: Vendor) -> None:
+    (users.dst / "theirs").mkdir()
+    entry = users.entry("theirs/f", uid=PLAIN, gid=OTHER, mode=0o6755)
+    users.moved(entry)
+    users.write(entry, handle=vendor.says(0))
+    trusted = Owner(0, 0, "root", trusted=True)
+    report = finalize_as(trusted, users.state, vendor.options())
+    assert report.exit_code is ExitCode.OK
+    assert h.is_published(entry)
