@@ -148,7 +148,8 @@ def _synced(steps: list[Step], work: Work) -> list[Step]:
             fsops.sync_filesystem(work.dirs.fd(some[0].directory))
         except (OSError, PoststageError):
             for step in some:
-                _sync_alone(step, work)
+                if step.seen.entry.kind is Kind.FILE:  # a symlink is synced with its directory
+                    _sync_alone(step, work)
     return [step for step in steps if step.index not in step.job.outcomes]
 
 
