@@ -140,6 +140,19 @@ def _json(document: object) -> str:
     return json.dumps(document, ensure_ascii=True, sort_keys=True, indent=2)
 
 
+class UnseenPath(click.Path):
+    """A path that is passed on without a look at it: its file system may not answer."""
+
+    def convert(
+        self,
+        value: str | os.PathLike[str],
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> Path:
+        """`value` as it was given."""
+        return Path(value)
+
+
 def site_option(command: Command) -> Command:
     """`--site FILE`, passed as `site: Path | None`; `config.load(site)` knows the rest."""
     return click.option(
@@ -158,7 +171,7 @@ def dir_option(command: Command) -> Command:
         metavar="STATEDIR",
         envvar="POSTSTAGE_STATE_DIR",
         required=True,
-        type=click.Path(path_type=Path),
+        type=UnseenPath(),
         help="Directory of state files; else POSTSTAGE_STATE_DIR.",
     )(command)
 

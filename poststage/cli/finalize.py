@@ -10,6 +10,7 @@ import click
 
 from poststage import config
 from poststage.cli.common import (
+    UnseenPath,
     emit_json,
     exit_on_error,
     json_option,
@@ -60,7 +61,7 @@ def _scheduler_options(command: Command) -> Command:
     "state_dirs",
     metavar="STATEDIR",
     multiple=True,
-    type=click.Path(path_type=Path, readable=False),
+    type=UnseenPath(),
     help="Directory of state files, or several; else POSTSTAGE_STATE_DIR, else all that "
     "is registered in the site's state root.",
 )
