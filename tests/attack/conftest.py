@@ -10,16 +10,8 @@ import pytest
 
 from tests.crash import shim, vendor
 from tests.crash.forkserver import ForkServer
+from tests.crash.programs import MODULES
 from tests.crash.shim import Shim
-
-MODULES = (
-    "tests.crash.programs",
-    "tests.crash.vendor",
-    "poststage.cli.finalize",
-    "poststage.finalize.privs",
-    "poststage.finalize.worker",
-    "xxhash",
-)
 
 
 @pytest.fixture(scope="session")

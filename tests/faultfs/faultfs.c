@@ -37,6 +37,7 @@ struct control {
     uint64_t error;
     uint64_t chosen;         /* bit N: FUSE opcode N may fail */
     uint64_t fired;          /* faults so far */
+    uint64_t hang_in;        /* operations until it answers no more (1: now); 0 never */
     uint64_t count[OPCODES]; /* of operations, by opcode */
 };
 
@@ -438,9 +439,13 @@ static void serve(const struct fuse_in_header *in, const void *body)
         return; /* it is answered when it is done */
     if (in->opcode < OPCODES)
         control->count[in->opcode]++;
-    struct timespec pause = {0, (long)control->delay_ns};
+    struct timespec pause = {0, (long)control->delay_ns}, moment = {0, 1000000};
     if (control->delay_ns)
         nanosleep(&pause, NULL);
+    if (control->hang_in > 1)
+        control->hang_in--;
+    while (control->hang_in == 1)
+        nanosleep(&moment, NULL);
     if (is_to_fail(in->opcode))
         answer(in->unique, (int)control->error, NULL, 0);
     else

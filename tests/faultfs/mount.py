@@ -69,6 +69,7 @@ class _Control(ctypes.Structure):
         ("error", ctypes.c_uint64),
         ("chosen", ctypes.c_uint64),
         ("fired", ctypes.c_uint64),
+        ("hang_in", ctypes.c_uint64),
         ("count", ctypes.c_uint64 * 64),
     )
 
@@ -143,8 +144,12 @@ class FaultFs:
         control.chosen = sum(1 << op for op in set(faults.chosen))
 
     def be_honest(self) -> None:
-        """Fail no more."""
-        self._control.chosen = 0
+        """Fail and hang no more."""
+        self._control.chosen = self._control.hang_in = 0
+
+    def hang(self, after: int) -> None:
+        """Answer `after` more operations, and no other until `be_honest`."""
+        self._control.hang_in = after + 1
 
     def lack(self, lacks: Lack) -> None:
         """Have everything but `lacks` from now on."""
