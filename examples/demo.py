@@ -22,7 +22,10 @@ BROKEN = "*/timestep.1/data.2"
 
 
 def main() -> int:
-    top = fresh(Path(sys.argv[1] if len(sys.argv) > 1 else "demo-run"))
+    words = sys.argv[1:]
+    if len(words) > 1 or any(word.startswith("-") for word in words):
+        sys.exit(__doc__)
+    top = fresh(Path(words[0] if words else "demo-run"))
     story = Story(top)
     try:
         return story.tell()
