@@ -38,10 +38,12 @@ def owner_of(state_dir: bytes, user: str | None, trusted_dirs: tuple[str, ...]) 
 
     Raises:
         PermissionRefusedError: the owner is root and the directory is not root's alone, or
-            nothing tells which groups the owner is in.
+            nothing tells which groups the owner is in; or this is not root, and `user`
+            somebody else.
         UsageError: no such user, or `state_dir` cannot be opened.
     """
     if os.geteuid() != 0:
+        _require_self(user)
         return None
     info = _stat(state_dir)
     owner = _account(user) if user is not None else _of_directory(state_dir, info)
@@ -156,6 +158,12 @@ def _named(state_dir: bytes, trusted_dirs: tuple[str, ...]) -> bool:
     """By its name as given: what a symlink makes of another name is its owner's word."""
     path = os.path.abspath(state_dir)
     return any(path == os.path.abspath(os.fsencode(one)) for one in trusted_dirs)
+
+
+def _require_self(user: str | None) -> None:
+    if user is None or user == str(os.geteuid()) or _account(user).uid == os.geteuid():
+        return
+    raise PermissionRefusedError(f"user {shown(user)}: only root can become it; nothing was read")
 
 
 def _account(user: str) -> Owner:

@@ -26,6 +26,9 @@ def forked(action: object) -> None:
 def test_who_is_no_root_becomes_nobody_else(common: Path) -> None:
     def asks() -> None:
         assert owner(common) is None
+        assert owner(common, str(os.geteuid())) is None
+        with pytest.raises(PermissionRefusedError, match="only root"):
+            owner(common, "root")
 
     as_user(asks)
 

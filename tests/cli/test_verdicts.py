@@ -1,0 +1,119 @@
+"""The report for people: everything that they need, and nothing that a name could do."""
+
+import pytest
+from msgspec.structs import replace
+
+from poststage.cli.verdicts import print_report
+from poststage.errors import ExitCode
+from poststage.finalize.report import DatasetReport, Problem, Report
+from poststage.model import Verdict
+
+DONE = DatasetReport(
+    "step.0",
+    "step.0",
+    True,
+    parts=4,
+    parts_seen=4,
+    files={"published": 7},
+    published_bytes=2_500_000,
+)
+REPORT = Report("/s", ExitCode.OK, (DONE,), seconds=1.25)
+
+
+def printed(capsys: pytest.CaptureFixture[str], *datasets: DatasetReport, **changes: object) -> str:
+    print_report(replace(REPORT, datasets=datasets or (DONE,), **changes))
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    return captured.err
+
+
+def bad(count: int = 1, **changes: object) -> DatasetReport:
+    problem = Problem(3, "failed", "no space left", "/dst/f", "/bb/f", ".f.tmp")
+    problem = replace(problem, **changes)
+    return DatasetReport(
+        "step.1",
+        "step.1",
+        complete=False,
+        parts=4,
+        parts_seen=4,
+        files={"failed": count, "published": 2},
+        problems=(problem,) * min(count, 1000),
+        problems_in_all=count,
+    )
+
+
+def test_a_whole_dataset_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = printed(capsys).splitlines()
+    assert lines[1].split()[:3] == ["step.0", "4/4", "7"]
+    assert lines[1].endswith("complete")
+    assert len(lines) == 4
+
+
+def test_what_is_not_complete_comes_first(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = printed(capsys, DONE, bad()).splitlines()
+    assert lines[1].startswith("step.1")
+    assert "NOT complete" in lines[1]
+    assert lines[2].startswith("step.0")
+
+
+def test_each_file_has_its_verdict_its_reason_and_what_to_do(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    text = printed(capsys, bad())
+    assert "failed    /dst/f" in text
+    assert "no space left" in text
+    assert "hand it over again" in text
+
+
+@pytest.mark.parametrize("verdict", set(Verdict) - {Verdict.PUBLISHED})
+def test_each_verdict_that_is_no_success_has_its_advice(
+    capsys: pytest.CaptureFixture[str], verdict: Verdict
+) -> None:
+    assert f"\n  {verdict.value}: " in printed(capsys, bad(verdict=verdict.value))
+
+
+def test_a_source_that_is_gone_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "its source is gone" in printed(capsys, bad(source_gone=True))
+    assert "its source is gone" not in printed(capsys, bad())
+
+
+def test_many_files_are_counted_and_not_all_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    text = printed(capsys, bad(5000))
+    assert text.count("/dst/f") == 20
+    assert "and 4980 more" in text
+
+
+def test_many_datasets_are_counted_and_not_all_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    text = printed(capsys, *(replace(DONE, dataset=f"step.{k}") for k in range(53)))
+    assert "and 3 datasets more" in text
+
+
+def test_missing_parts_are_named_up_to_ten(capsys: pytest.CaptureFixture[str]) -> None:
+    one = replace(DONE, complete=False, parts=104, missing_parts=tuple(range(4, 104)))
+    text = printed(capsys, one)
+    assert "no state file of part 4, 5, 6, 7, 8, 9, 10, 11, 12, 13 and 90 more" in text
+
+
+@pytest.mark.parametrize("name", ["a%0Ab", "%1B[2J", "%E2%80%AEgpj", "%FF", "[bold red]x"])
+def test_no_name_is_printed_raw_or_taken_for_markup(
+    capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    dataset = replace(bad(destination=f"/dst/{name}", source_gone=True), dataset="[red]\\x1b[2J")
+    text = printed(capsys, dataset, notes=(f"note {name}",))
+    assert all(char.isprintable() or char == "\n" for char in text)
+    if name.startswith("[bold"):
+        assert name in text
+
+
+def test_the_last_line_says_what_was_changed_and_the_exit_status(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    last = printed(capsys, replace(DONE, changed=1)).splitlines()[-1]
+    assert last == "changed 1 file in 1.2 s; exit status 0: all done"
+    last = printed(capsys, replace(DONE, changed=2), dry_run=True).splitlines()[-1]
+    assert last.startswith("would change 2 files")
+
+
+def test_an_empty_statedir_is_said_to_be_one(capsys: pytest.CaptureFixture[str]) -> None:
+    print_report(replace(REPORT, datasets=()))
+    assert "/s: no state files" in capsys.readouterr().err
