@@ -28,6 +28,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "poststage.site": BASE + SECOND + THIRD,
     "poststage.agent": (*BASE, *SECOND, *THIRD, "poststage.registry"),
     "poststage.finalize": BASE + SECOND + THIRD,
+    "poststage.scr": (*BASE, *SECOND, *THIRD, "poststage.finalize"),
     "poststage.cli": ("poststage",),
     "poststage": ("poststage.agent",),  # the API's names, and only when they are asked for
     "poststage.__main__": ("poststage.cli",),
@@ -232,6 +233,8 @@ TESTED_ELSEWHERE: dict[str, str] = {
     "poststage.finalize.outcome": "a frozen value: tests/finalize/test_prepare.py, test_run.py",
     "poststage.finalize.report": "frozen values: tests/finalize/test_tally.py, test_records.py",
     "poststage.finalize.seen": "frozen values: tests/finalize/test_plan.py, test_observe.py",
+    "poststage.scr.dataset": "tests/scr/test_run.py: what a dataset comes to needs a whole prefix",
+    "poststage.scr.verdict": "tests/scr/test_run.py: which rank is missing needs a whole prefix",
 }
 
 

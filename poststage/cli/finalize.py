@@ -65,6 +65,12 @@ def _scheduler_options(command: Command) -> Command:
     help="Directory of state files, or several; else POSTSTAGE_STATE_DIR, else all that "
     "is registered in the site's state root.",
 )
+@click.option(
+    "--scr",
+    metavar="PREFIX",
+    type=click.Path(path_type=Path),
+    help="SCR's prefix directory: its pending datasets, and SCR's own index of them.",
+)
 @click.option("--dry-run", is_flag=True, help="Print the plan; change nothing.")
 @click.option(
     "--wait/--no-wait", default=True, help="Wait for running transfers (the default) or not."
@@ -112,18 +118,22 @@ def finalize(*, detach: bool, reason: bool, **options: Any) -> None:
       finalize --dir /lustre/me/state --dry-run
       finalize --dir /lustre/me/state --publish dataset --deadline 540
       finalize --dir /lustre/me/state --json | jq '.datasets[].problems'
+      finalize --scr /lustre/me/run
       finalize --scheduler slurm --job 4711 --dir /lustre/me/state
       finalize --scheduler slurm --job 4711 --dir /lustre/me/state --detach
     """
     # A hook's children inherit blocked signals, and then nobody could stop this but by SIGKILL.
     signal.pthread_sigmask(signal.SIG_SETMASK, set())
-    if not options["state_dirs"] and not options["job"] and os.environ.get(STATE_DIR):
+    named = options["state_dirs"] or options["scr"] or options["job"]
+    if not named and os.environ.get(STATE_DIR):
         options["state_dirs"] = (Path(os.environ[STATE_DIR]),)
     with exit_on_error():
         from poststage.cli.telling import scheduler_told
 
         with scheduler_told(enabled=reason) as told:
             settings = config.load(options.pop("site"))
+            if options["scr"] and (detach or options["state_dirs"] or options["requeued"]):
+                raise UsageError("finalize: --scr goes with none of --dir, --requeued, --detach")
             if detach:
                 from poststage.cli.detaching import see_to_it
 
@@ -137,6 +147,7 @@ def _finalized(
     settings: config.Settings,
     *,
     state_dirs: tuple[Path, ...],
+    scr: Path | None,
     scheduler: str | None,
     job: str | None,
     user: str | None,
@@ -153,7 +164,8 @@ def _finalized(
 
     if requeued and choices["dry_run"]:
         raise UsageError("finalize: --requeued has no plan to print with --dry-run")
-    asked = runs.Asked(state_dirs, scheduler, job, user, deadline_s)
+    where = state_dirs if scr is None else (scr,)
+    asked = runs.Asked(where, scheduler, job, user, deadline_s, scr is not None)
     run = runs.run(asked, settings, options_of(settings, requeued=requeued, **choices))
     code, reason = telling.summed_up(run.reports)
     if detached:

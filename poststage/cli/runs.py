@@ -34,6 +34,8 @@ class Asked(Struct, frozen=True):
     job: str | None = None
     user: str | None = None
     deadline_s: float | None = None
+    scr: bool = False
+    """The one of `state_dirs` is a prefix of SCR's."""
 
 
 class Target(Struct, frozen=True):
@@ -42,6 +44,8 @@ class Target(Struct, frozen=True):
     state_dir: Path
     user: str | None
     registration: Registration | None = None
+    scr: bool = False
+    """`state_dir` is a prefix of SCR's."""
 
 
 class Run(Struct, frozen=True):
@@ -108,7 +112,7 @@ def _when_gone(here: Situation, options: Options, left: Callable[[], float]) -> 
 def _targets(asked: Asked, settings: Settings, here: Situation) -> Sequence[Target]:
     user = asked.user or (here.owner if os.geteuid() == 0 else None)
     if asked.state_dirs:
-        return [Target(path, user) for path in asked.state_dirs]
+        return [Target(path, user, scr=asked.scr) for path in asked.state_dirs]
     if not settings.state_root:
         raise UsageError(
             "state directory: none was named; nothing was read",
@@ -134,6 +138,11 @@ def _uid(user: str | None) -> int | None:
 
 def _finalized(target: Target, options: Options) -> Report:
     trusted = options.settings.trusted_state_dirs
+    if target.scr:
+        from poststage.scr.run import finalize_scr, owner_of_prefix
+
+        whom = partial(owner_of_prefix, target.state_dir, target.user, trusted)
+        return finalize_as(whom, target.state_dir, options, finalize=finalize_scr)
     whom = partial(owner_of, os.fsencode(target.state_dir), target.user, trusted)
     return finalize_as(whom, target.state_dir, options)
 

@@ -73,7 +73,7 @@ class Run:
         if self.options.dry_run or not any(group.pending for group in groups):
             return self._groups(groups)
         with ExitStack() as stack:
-            self._lock(stack)
+            lock_of(self.state_dir, self.left, self.stopped, stack)
             if self.options.requeued:
                 return self._put_aside(self._scan())
             return self._groups(self._scan())
@@ -81,21 +81,6 @@ class Run:
     def stopped(self) -> bool:
         """Whether to stop at the next file: asked to, or out of time."""
         return self._stop() or self.left() <= 0
-
-    def _lock(self, stack: ExitStack) -> None:
-        """Hold the lock of STATEDIR until `stack` ends; a stop ends the waiting for it."""
-        path = self.state_dir / os.fsdecode(LOCK_NAME)
-        what = shown(os.fsencode(self.state_dir))
-        while True:
-            timeout_s = min(self.left(), _LOCK_SLICE_S)
-            try:
-                stack.enter_context(lock.held(path, timeout_s=timeout_s, what=what))
-                return
-            except RunAgainError:
-                if self.stopped():
-                    raise
-            except OSError as error:
-                raise _no_lock(what, error) from error
 
     def _scan(self) -> list[Group]:
         refused: list[OSError] = []
@@ -253,6 +238,29 @@ def _note(error: OSError) -> str:
 def _code(error: OSError) -> ExitCode:
     refused = isinstance(error, PermissionError) or error.errno == errno.EROFS
     return ExitCode.PERMISSION if refused else ExitCode.RUN_AGAIN
+
+
+def lock_of(
+    directory: Path, left: Callable[[], float], stopped: Callable[[], bool], stack: ExitStack
+) -> None:
+    """Hold the finalizers' lock of `directory` until `stack` ends; a stop ends the waiting for it.
+
+    Raises:
+        RunAgainError: another process holds it, and no time is left.
+        PermissionRefusedError: it cannot be taken.
+    """
+    path = directory / os.fsdecode(LOCK_NAME)
+    what = shown(os.fsencode(directory))
+    while True:
+        timeout_s = min(left(), _LOCK_SLICE_S)
+        try:
+            stack.enter_context(lock.held(path, timeout_s=timeout_s, what=what))
+            return
+        except RunAgainError:
+            if stopped():
+                raise
+        except OSError as error:
+            raise _no_lock(what, error) from error
 
 
 def _by_directory(pending: list[Pending]) -> dict[bytes, list[Pending]]:

@@ -31,6 +31,7 @@ _REPORT_MAX = 256 << 20
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 Whom = Owner | None | Callable[[], Owner | None]
+Finalize = Callable[[Path, Options, Callable[[], bool]], Report]
 
 
 class _Failure(msgspec.Struct, frozen=True):
@@ -40,9 +41,14 @@ class _Failure(msgspec.Struct, frozen=True):
 
 
 def finalize_as(
-    whom: Whom, state_dir: Path, options: Options, *, grace_s: float = _GRACE_S
+    whom: Whom,
+    state_dir: Path,
+    options: Options,
+    *,
+    grace_s: float = _GRACE_S,
+    finalize: Finalize = finalize_dir,
 ) -> Report:
-    """`finalize_dir` in a worker that is `whom` (None: whoever runs this).
+    """`finalize` in a worker that is `whom` (None: whoever runs this).
 
     A function is called in the worker: looking at STATEDIR may take for ever as well, where
     its file system does not answer.
@@ -61,7 +67,7 @@ def finalize_as(
     if pid == 0:
         os.close(receive)
         os.close(held)
-        _worker(send, leash, whom, state_dir, options)
+        _worker(send, leash, whom, state_dir, options, finalize)
     os.close(send)
     os.close(leash)
     try:
@@ -71,7 +77,9 @@ def finalize_as(
         os.close(held)
 
 
-def _worker(send: int, leash: int, whom: Whom, state_dir: Path, options: Options) -> None:
+def _worker(
+    send: int, leash: int, whom: Whom, state_dir: Path, options: Options, finalize: Finalize
+) -> None:
     """Never returns."""
     code = 1
     try:
@@ -82,7 +90,7 @@ def _worker(send: int, leash: int, whom: Whom, state_dir: Path, options: Options
             if owner is not None and not trusted:
                 become(owner)
             chosen = msgspec.structs.replace(options, restore_owners=trusted)
-            answer = b"R" + msgspec.json.encode(finalize_dir(state_dir, chosen, stop))
+            answer = b"R" + msgspec.json.encode(finalize(state_dir, chosen, stop))
         except PoststageError as error:
             answer = _encoded(error)
         except OSError as error:

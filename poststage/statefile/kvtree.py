@@ -27,7 +27,7 @@ _CRC_THERE = 1
 _SMALLEST = _HEADER.size + 2 * _U32.size
 _ENTRY_LEAST = 1 + _U32.size  # an empty key's NUL, and its empty tree
 
-Tree: TypeAlias = "dict[bytes, Tree]"
+Tree: TypeAlias = dict[bytes, "Tree"]
 
 _LEAF: Tree = {}  # shared by all leaves of what is read; never changed
 
