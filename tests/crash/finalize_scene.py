@@ -56,6 +56,10 @@ class FinalizeScene(Struct, frozen=True):
     settles: bool = True
     publish: str = "file"
 
+    @property
+    def locks_again(self) -> bool:
+        return self.done_status != 0  # there is work left that waits for a person
+
     def arguments(self, root: Path) -> tuple[object, ...]:
         return str(root / os.fsdecode(STATE_DIR)), str(self.site), self.publish
 

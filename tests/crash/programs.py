@@ -3,7 +3,8 @@
 import pkgutil
 
 import poststage
-from poststage.cli.main import finalize_main
+from poststage.cli.main import finalize_main, main
+from poststage.errors import ExitCode, PoststageError
 
 # What is imported when it is first used: a process that has given up root may not be able
 # to read the interpreter's files any more, so the server has it all beforehand.
@@ -18,6 +19,27 @@ MODULES = (
     "syslog",
     "xxhash",
 )
+
+
+def hand_over(state_dir: str, site: str, source: str, destination: str) -> int:
+    """An application that hands a directory over, by the Python API."""
+    from poststage.agent import open_agent
+
+    try:
+        with open_agent(state_dir, site=site) as agent, agent.transfer("d") as transfer:
+            transfer.add_tree(source, destination)
+    except PoststageError as error:
+        print(error)
+        return int(error.exit_code)
+    except OSError as error:  # an API's caller gets what the operating system said
+        print(error)
+        return int(ExitCode.RUN_AGAIN)
+    return 0
+
+
+def forget(state_dir: str, site: str) -> None:
+    """`poststage forget --dir STATE_DIR`; never returns."""
+    main(["forget", "--dir", state_dir, "--site", site])
 
 
 def finalize(state_dir: str, site: str, publish: str) -> None:

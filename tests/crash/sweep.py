@@ -7,7 +7,7 @@ import random
 import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from msgspec import Struct
 
@@ -160,7 +160,7 @@ class Rig:
         if again.status != done:
             yield f"law 5: the run after the clean one ended with {again.status}: {again.output}"
         made = [call for call in self.shim.log() if call.kind & Kind.CHANGE]
-        if self.scene.done_status:  # there is work that waits for a person: the lock is taken
+        if self.scene.locks_again:
             made = [call for call in made if not call.error and not _is_lock(call)]
         if made:
             names = [f"{call.name} {os.fsdecode(call.path)}" for call in made]
@@ -171,7 +171,18 @@ def _is_lock(call: Call) -> bool:
     return call.path.endswith(LOCK_NAME)
 
 
-def kills(rig: Rig, mask: Kind = Kind.ANY) -> Iterator[Injection]:
+class Run(Protocol):
+    """A run whose calls are known."""
+
+    @property
+    def calls(self) -> list[Call]:
+        """Those of an uninterrupted run."""
+
+    def count(self, mask: Kind) -> int:
+        """How many of them are of `mask`."""
+
+
+def kills(rig: Run, mask: Kind = Kind.ANY) -> Iterator[Injection]:
     """A kill before and after every call of `mask`, and within every write."""
     for at in range(1, rig.count(mask) + 1):
         yield Injection(Action.KILL, at, mask=mask)
@@ -181,16 +192,17 @@ def kills(rig: Rig, mask: Kind = Kind.ANY) -> Iterator[Injection]:
         yield Injection(Action.KILL_TORN, at)
 
 
-def refusals(rig: Rig) -> Iterator[Injection]:
+def refusals(rig: Run) -> Iterator[Injection]:
     """Each errno that makes sense at every call, once and from then on."""
     for call in rig.calls:
         for error in ERRNOS:
             if call.by_name or error not in ABOUT_NAMES:
                 yield Injection(Action.REFUSE, call.sequence, error=error)
+            if error not in ABOUT_NAMES:  # no fault makes every name missing, or taken, for good
                 yield Injection(Action.REFUSE, call.sequence, error=error, sticky=True)
 
 
-def failed_syncs(rig: Rig) -> Iterator[Injection]:
+def failed_syncs(rig: Run) -> Iterator[Injection]:
     """Every sync refused for good, once, and just often enough that the next one succeeds."""
     for at in range(1, rig.count(Kind.SYNC) + 1):
         for limit in (0, 1, 2, 3):
@@ -200,7 +212,7 @@ def failed_syncs(rig: Rig) -> Iterator[Injection]:
                 )
 
 
-def double_kills(rig: Rig) -> Iterator[tuple[Injection, Injection]]:
+def double_kills(rig: Run) -> Iterator[tuple[Injection, Injection]]:
     """A kill at every call that matters, and then at every one of the run that recovers."""
     mask = Kind.CHANGE | Kind.SYNC
     at = range(1, rig.count(mask) + 1)

@@ -73,7 +73,7 @@ def test_killed_at_any_call_it_loses_nothing_and_recovers(
     server: ForkServer, site: Path, case: Case, run: str, mode: int
 ) -> None:
     rig = rig_of(server, site, case, run, mode)
-    points = sweep.chosen(sweep.kills(rig), budget(sample=6, ci=100))
+    points = sweep.chosen(sweep.kills(rig), budget(sample=6, ci=20))
     assert count("kill", case.__name__, map(rig.point, points)) == ""
 
 
@@ -82,7 +82,7 @@ def test_killed_again_while_it_recovers_it_still_recovers(
     server: ForkServer, site: Path, case: Case, run: str, mode: int
 ) -> None:
     rig = rig_of(server, site, case, run, mode)
-    pairs = sweep.chosen(sweep.double_kills(rig), budget(sample=4, ci=40))
+    pairs = sweep.chosen(sweep.double_kills(rig), budget(sample=4, ci=8))
     assert count("double kill", case.__name__, (rig.point(*pair) for pair in pairs)) == ""
 
 
@@ -91,7 +91,7 @@ def test_refused_at_any_call_it_loses_nothing_names_it_and_resumes(
     server: ForkServer, site: Path, case: Case, run: str, mode: int
 ) -> None:
     rig = rig_of(server, site, case, run, mode)
-    points = sweep.chosen(sweep.refusals(rig), budget(sample=6, ci=120))
+    points = sweep.chosen(sweep.refusals(rig), budget(sample=6, ci=25))
     assert count("refusal", case.__name__, map(rig.point, points)) == ""
 
 
@@ -100,7 +100,7 @@ def test_a_file_whose_sync_failed_is_kept_and_named_and_not_published(
     server: ForkServer, site: Path, case: Case, run: str, mode: int
 ) -> None:
     rig = rig_of(server, site, case, run, mode)
-    points = sweep.chosen(sweep.failed_syncs(rig), budget(sample=4, ci=40))
+    points = sweep.chosen(sweep.failed_syncs(rig), budget(sample=4, ci=8))
     assert count("failed sync", case.__name__, map(rig.point, points)) == ""
 
 
@@ -110,5 +110,5 @@ def test_whatever_order_the_disk_took_its_writes_in_no_law_is_broken(
     server: ForkServer, site: Path, case: Case, run: str, mode: int, unsynced: bool
 ) -> None:
     rig = rig_of(server, site, case, run, mode)
-    states = reorder.judged(rig, budget=budget(sample=4, ci=60), unsynced=unsynced)
+    states = reorder.judged(rig, budget=budget(sample=4, ci=12), unsynced=unsynced)
     assert count("reordering", case.__name__, states) == ""

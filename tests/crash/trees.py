@@ -129,6 +129,16 @@ def _dress(path: bytes, node: Node) -> None:
     os.utime(path, ns=(node.atime_ns, node.mtime_ns), follow_symlinks=False)
 
 
+def unlike(one: Node, other: Node | None) -> bool:
+    """Whether content, ids, mode or mtime differ (a directory's mtime is its entries')."""
+    if other is None:
+        return True
+    plain = [replace(node, atime_ns=0, ino=0, links=1) for node in (one, other)]
+    if one.kind == stat.S_IFDIR:
+        plain = [replace(node, mtime_ns=0) for node in plain]
+    return plain[0] != plain[1]
+
+
 def shown(node: Node | None) -> str:
     """`node` in few words, for a message."""
     if node is None:

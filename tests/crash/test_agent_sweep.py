@@ -1,0 +1,57 @@
+"""The agent, killed and refused at every file call between creating a record and its end."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.crash import sweep, vendor
+from tests.crash.agent_rig import AgentRig
+from tests.crash.forkserver import SELF, ForkServer, Who, owner
+from tests.crash.programs import MODULES
+from tests.crash.shim import NONE, Shim
+from tests.crash.tally import budget, count
+
+WHO = [pytest.param(owner(), id="as the owner")]
+if os.geteuid() == 0:
+    WHO.append(pytest.param(SELF, id="as root"))
+
+
+@pytest.fixture(scope="module")
+def site(workshop: Path) -> Path:
+    directory = workshop / "agent"
+    directory.mkdir()
+    return vendor.install(directory, ledger=directory / "root/ledger")
+
+
+@pytest.fixture(scope="module")
+def server(library: Path, site: Path) -> Iterator[ForkServer]:
+    shim = Shim(library, site.parent)
+    with ForkServer(shim, site.parent, MODULES, [site.parent / "site-packages"]) as running:
+        yield running
+
+
+@pytest.fixture(params=WHO)
+def rig(server: ForkServer, site: Path, request: pytest.FixtureRequest) -> AgentRig:
+    who: Who = request.param
+    return AgentRig(server, site.parent / "root", site, who, 0o4711)
+
+
+def test_an_agent_that_nobody_disturbs_hands_everything_over(rig: AgentRig) -> None:
+    assert rig.first.status == 0
+    assert count("agent", "uninterrupted", [rig.point(NONE)]) == ""
+
+
+def test_killed_anywhere_the_agent_leaves_nothing_that_finalize_does_not_resolve(
+    rig: AgentRig,
+) -> None:
+    points = sweep.chosen(sweep.kills(rig), budget(sample=25, ci=120))
+    assert count("agent", "kill", map(rig.point, points)) == ""
+
+
+def test_refused_anywhere_the_agent_leaves_nothing_that_finalize_does_not_resolve(
+    rig: AgentRig,
+) -> None:
+    points = sweep.chosen(sweep.refusals(rig), budget(sample=25, ci=150))
+    assert count("agent", "refusal", map(rig.point, points)) == ""
