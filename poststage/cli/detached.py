@@ -75,7 +75,7 @@ def is_running(state_dir: Path) -> bool:
 
 
 def start(state_dir: Path, arguments: Sequence[str]) -> None:
-    """Start `finalize` with `arguments` in a session of its own; its output goes to a log.
+    """Start `finalize` with `arguments` in the background; its output goes to a log in STATEDIR.
 
     Raises:
         OSError: the log cannot be opened, or no process be made.
@@ -86,16 +86,24 @@ def start(state_dir: Path, arguments: Sequence[str]) -> None:
     finally:
         os.close(fd)
     try:
-        subprocess.Popen(
-            [sys.executable, "-m", "poststage", "finalize", *arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-            cwd="/",
-        )
+        spawn(arguments, log)
     finally:
         os.close(log)
+
+
+def spawn(arguments: Sequence[str], log: int | None = None) -> None:
+    """Start `finalize` with `arguments`; it is in a session of its own when this returns.
+
+    So whoever kills the process group of its starter does not reach it. Raises OSError.
+    """
+    subprocess.Popen(
+        [sys.executable, "-m", "poststage", "finalize", *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
+        start_new_session=True,
+        cwd="/",
+    )
 
 
 def keep_result(state_dir: Path, code: int, reason: str) -> None:

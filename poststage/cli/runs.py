@@ -9,6 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from poststage import registry, scheduler
+from poststage.cli.common import say
 from poststage.config import Settings
 from poststage.errors import PoststageError, UsageError
 from poststage.finalize.options import Options
@@ -105,7 +106,7 @@ def _when_gone(here: Situation, options: Options, left: Callable[[], float]) -> 
     known = scheduler.load(here.scheduler)
     if known is None:
         return options
-    standing = settled(known, here.job, left if options.wait else lambda: 0.0)
+    standing = settled(known, here.job, left if options.wait else lambda: 0.0, say)
     return replace(options, requeued=options.requeued or standing.requeued)
 
 

@@ -1,4 +1,4 @@
-"""`poststage site`: the settings in force and where each came from."""
+"""`poststage site`: the settings in force, checks of them, and hooks to register."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +9,8 @@ import click
 from poststage import backends, config
 from poststage.cli import render
 from poststage.cli.common import emit_json, exit_on_error, json_option, site_option
+from poststage.errors import UsageError
+from poststage.site import hooks
 
 _ANYWHERE = Path("STATEDIR")  # a stand-in: settings do not depend on it
 
@@ -23,7 +25,7 @@ class Value(NamedTuple):
 
 @click.group()
 def site() -> None:
-    """Look at the site's settings."""
+    """Look at the site's settings, check them, print its hooks."""
 
 
 @site.command("show")
@@ -46,6 +48,52 @@ def show(site: Path | None, *, as_json: bool) -> None:
         else:
             rows = [(key, _toml(value), origin) for key, value, origin in values]
             render.table(("key", "value", "from"), rows)
+
+
+@site.command("list")
+@json_option
+def list_kinds(*, as_json: bool) -> None:
+    """Print the kinds of site that there is a configuration for, and their hooks.
+
+    \b
+    Example:
+      poststage site list
+    """
+    with exit_on_error():
+        found = hooks.kinds()
+        if as_json:
+            emit_json({kind.name: {"hooks": kind.hooks, "title": kind.title} for kind in found})
+        else:
+            rows = [(kind.name, ", ".join(kind.hooks) or "-", kind.title) for kind in found]
+            render.table(("kind", "hooks", "what for"), rows)
+
+
+@site.command()
+@click.argument("name")
+@click.option(
+    "--set",
+    "changes",
+    metavar="KEY=VALUE",
+    multiple=True,
+    help="Another value for one of the hook's own settings.",
+)
+@site_option
+def hook(name: str, *, changes: tuple[str, ...], site: Path | None) -> None:
+    """Print the hook NAME of `poststage site list` with this site's paths filled in.
+
+    \b
+    Examples:
+      poststage site hook slurm-lua > /etc/slurm/burst_buffer.lua
+      poststage site hook slurm-lua --set poll=true --set spool=/var/lib/poststage
+    """
+    with exit_on_error():
+        values = hooks.values_for(name, config.load(site))
+        for change in changes:
+            key, is_pair, value = change.partition("=")
+            if not is_pair:
+                raise UsageError(f"--set {change}: is not KEY=VALUE; nothing was printed")
+            values[key] = value
+        click.echo(hooks.hook(name, values), nl=False)
 
 
 def in_force(settings: config.Settings) -> Iterator[Value]:

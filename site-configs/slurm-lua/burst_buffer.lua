@@ -124,17 +124,25 @@ end
 
 -- ---- the job, as it is remembered -------------------------------------------------------------
 
-local function scontrol(job_id)
-	return output_of("scontrol -o show job " .. quote(job_id) .. " 2>/dev/null")
+-- What Slurm tells of the job in numbers: uid, gid, array job, array task. Not by scontrol: its
+-- line holds the job's name, which can say anything.
+local function asked(job_id)
+	local told = output_of("squeue -h -t all -o '%A %U %G %F %K' -j " .. quote(job_id) .. " 2>/dev/null")
+	for line in told:gmatch("[^\n]+") do
+		local id, uid, gid, array, task = line:match("^(%d+) (%d+) (%d+) (%d+) (%S+)$")
+		if id == tostring(job_id) then
+			return { uid = uid, gid = gid, A = array, a = task:match("^%d+$") or "0" }
+		end
+	end
+	return {}
 end
 
 -- A state directory with what stands for the job filled in.
 local function filled(path, job)
 	local values = { j = job.id, ["%"] = "%", u = job.user, A = job.id, a = "0" }
 	if path:match("%%[Aa]") then
-		local told = scontrol(job.id)
-		values.A = told:match("ArrayJobId=(%d+)") or values.A
-		values.a = told:match("ArrayTaskId=(%d+)") or values.a
+		local told = asked(job.id)
+		values.A, values.a = told.A or values.A, told.a or values.a
 	end
 	if path:match("%%u") then
 		values.u = output_of("id -nu " .. quote(job.uid) .. " 2>/dev/null"):match("^(%S+)")
@@ -190,9 +198,8 @@ local function job_of(job_id, script, uid, gid)
 	if job then return job end
 	uid, gid = number_of(uid), number_of(gid)
 	if not uid or not gid then
-		local told = scontrol(job_id)
-		uid = number_of(told:match(" UserId=[^%s(]*%((%d+)%)"))
-		gid = number_of(told:match(" GroupId=[^%s(]*%((%d+)%)"))
+		local told = asked(job_id)
+		uid, gid = number_of(told.uid), number_of(told.gid)
 	end
 	if not uid or not gid then return nil, "the job's owner is not known; nothing was touched" end
 	return made_job(job_id, uid, gid, script)

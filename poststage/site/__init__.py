@@ -1,0 +1,1 @@
+"""For a site's admin: configurations to start from, hooks to register, and checks."""
