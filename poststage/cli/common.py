@@ -72,7 +72,8 @@ def _fail_of_machine(error: OSError) -> None:
         raise SystemExit(CUT_PIPE)
     if error.errno not in _MAY_PASS | _FORBIDDEN:
         _fail_as_bug(error)
-    place = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "
+    named = isinstance(error.filename, (str, bytes))  # a number where a descriptor was given
+    place = f"{os.fsdecode(error.filename)}: " if named else ""
     code = ExitCode.PERMISSION if error.errno in _FORBIDDEN else ExitCode.RUN_AGAIN
     _fail(f"{place}{error.strerror}", "", code)
 
