@@ -15,7 +15,7 @@ from tests.crash import trees, vendor
 from tests.crash.finalize_scene import ids_of, state_of
 from tests.crash.forkserver import ForkServer, Job, Outcome, Who
 from tests.crash.shim import NONE, Injection, Kind
-from tests.crash.sweep import ABOUT_NAMES, Finding
+from tests.crash.sweep import ABOUT_NAMES, Finding, is_bug
 from tests.crash.trees import Node, Tree
 
 HAND_OVER, FINALIZE = "tests.crash.programs:hand_over", "tests.crash.programs:finalize"
@@ -73,7 +73,7 @@ class AgentRig:
         now = trees.look(self.root)
         if ended.status is None:
             yield "law 9: the agent did not end"
-        if injection.error not in ABOUT_NAMES and "Traceback" in ended.output:
+        if injection.error not in ABOUT_NAMES and is_bug(ended):
             yield f"exit {ended.status}: the agent calls it a bug of its own"
         starts = self._starts()
         if any(len(one) > 1 for one in starts.values()) or len(starts) > 1:

@@ -70,8 +70,8 @@ class Scene(Protocol):
     def known(self, name: bytes) -> bool:
         """Whether a file of this name may come into being."""
 
-    def lasting(self, name: bytes, node: Node) -> Node:
-        """`node` without what may differ between two runs to the same end."""
+    def lasting(self, name: bytes, node: Node) -> Node | None:
+        """`node` without what may differ between two runs to the same end; None: all of it."""
 
 
 def violations(scene: Scene, before: Tree, now: Tree, *, settled: bool | None = None) -> list[str]:
@@ -158,7 +158,9 @@ def differences(scene: Scene, want: Tree, now: Tree) -> list[str]:
     ]
 
 
-def _end(lasting: Callable[[bytes, Node], Node], name: bytes, node: Node | None) -> Node | None:
+def _end(
+    lasting: Callable[[bytes, Node], Node | None], name: bytes, node: Node | None
+) -> Node | None:
     if node is None:
         return None
     if node.kind == stat.S_IFDIR:  # a directory's own times are nobody's promise

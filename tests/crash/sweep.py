@@ -146,7 +146,7 @@ class Rig:
         # Told that the state file does not exist, nobody can know that there is work.
         if outcome.status == 0 and not self.scene.settled(now) and not lied_to:
             yield f"law 4: exit {outcome.status}, and not all is committed"
-        if not lied_to and (outcome.status == 1 or "Traceback" in outcome.output):
+        if not lied_to and is_bug(outcome):
             yield f"exit {outcome.status}: the program calls it a bug of its own"
 
     def recover(self) -> Iterator[str]:
@@ -169,6 +169,15 @@ class Rig:
 
 def _is_lock(call: Call) -> bool:
     return call.path.endswith(LOCK_NAME)
+
+
+def is_bug(outcome: Outcome) -> bool:
+    """Whether the program itself says so, or shows a traceback.
+
+    A generator that is closed while the process ends may show one that nobody can catch.
+    """
+    shown = outcome.output.count("Traceback") > outcome.output.count("Exception ignored in")
+    return outcome.status == 1 or shown
 
 
 class Run(Protocol):

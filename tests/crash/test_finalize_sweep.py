@@ -12,10 +12,12 @@ import pytest
 
 from tests.crash import reorder, sweep, vendor
 from tests.crash.finalize_cases import CASES, MODES, Case
+from tests.crash.forget_scene import ForgetScene
 from tests.crash.forkserver import ForkServer
 from tests.crash.programs import MODULES
 from tests.crash.runs import MINE, RUNS, rig_of
 from tests.crash.shim import Shim
+from tests.crash.sweep import Rig
 from tests.crash.tally import LEVEL, Level, budget, count
 
 NOT_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
@@ -112,3 +114,14 @@ def test_whatever_order_the_disk_took_its_writes_in_no_law_is_broken(
     rig = rig_of(server, site, case, run, mode)
     states = reorder.judged(rig, budget=budget(sample=4, ci=12), unsynced=unsynced)
     assert count("reordering", case.__name__, states) == ""
+
+
+def test_forget_stopped_anywhere_touches_no_file_of_a_job_and_can_be_done_again(
+    server: ForkServer, site: Path
+) -> None:
+    done = rig_of(server, site, CASES[0], "as the owner", 0o444)
+    rig = Rig(server, done.root, ForgetScene(done.end, site), done.who)
+    assert count("forget", "uninterrupted", [rig.uninterrupted()]) == ""
+    points = [*sweep.kills(rig), *sweep.refusals(rig)]
+    drawn = sweep.chosen(points, budget(sample=25, ci=150))
+    assert count("forget", "kill and refusal", map(rig.point, drawn)) == ""
