@@ -202,7 +202,9 @@ local function job_of(job_id, script, uid, gid)
 		uid, gid = number_of(told.uid), number_of(told.gid)
 	end
 	if not uid or not gid then return nil, "the job's owner is not known; nothing was touched" end
-	return made_job(job_id, uid, gid, script)
+	local made, wrong = made_job(job_id, uid, gid, script)
+	if made then remember(made) end
+	return made, wrong
 end
 
 -- ---- as the job's owner -------------------------------------------------------------------------
