@@ -5,11 +5,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import click
+from msgspec import structs
 
 from poststage import backends, config
 from poststage.cli import render
 from poststage.cli.common import emit_json, exit_on_error, json_option, site_option
-from poststage.errors import UsageError
+from poststage.errors import ExitCode, UsageError
+from poststage.names import shown
 from poststage.site import hooks
 
 _ANYWHERE = Path("STATEDIR")  # a stand-in: settings do not depend on it
@@ -94,6 +96,50 @@ def hook(name: str, *, changes: tuple[str, ...], site: Path | None) -> None:
                 raise UsageError(f"--set {change}: is not KEY=VALUE; nothing was printed")
             values[key] = value
         click.echo(hooks.hook(name, values), nl=False)
+
+
+@site.command()
+@click.option(
+    "--dir",
+    "state_dirs",
+    metavar="STATEDIR",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Try out this directory's file system too; a destination's likewise.",
+)
+@click.option("--user", metavar="NAME", help="Look whether this user is known here.")
+@site_option
+@json_option
+def check(
+    *, state_dirs: tuple[Path, ...], user: str | None, site: Path | None, as_json: bool
+) -> None:
+    """Look whether everything is there that finalizing needs, and what to do if not.
+
+    Run it where the hook will run, as who it will run as. What it makes in a STATEDIR to
+    try it out, it removes.
+
+    Exit status: 0 nothing is wrong, 2 the settings make no sense, 3 something is wrong.
+
+    \b
+    Examples:
+      poststage site check
+      poststage site check --dir /lustre/me/state --dir /lustre/me --user me
+    """
+    with exit_on_error():
+        from poststage.site.checks import checks
+        from poststage.site.finding import Level
+
+        found = list(checks(config.load(site), state_dirs, user))
+        if as_json:
+            emit_json([structs.asdict(one) | {"level": one.level.value} for one in found])
+        else:
+            rows = [(one.level.value, one.what, one.fact) for one in found]
+            render.table(("", "what", "found"), rows)
+            for one in found:
+                if one.advice:
+                    click.echo(f"{one.level.value}: {shown(one.what)}: {shown(one.advice)}")
+        wrong = any(one.level is Level.WRONG for one in found)
+    raise SystemExit(int(ExitCode.NEEDS_PERSON if wrong else ExitCode.OK))
 
 
 def in_force(settings: config.Settings) -> Iterator[Value]:

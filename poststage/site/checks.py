@@ -1,0 +1,169 @@
+"""What an admin wants to know before the first job: is all of it there, and who can reach it?"""
+
+import grp
+import os
+import pwd
+import shutil
+import stat
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from poststage import backends
+from poststage.backends.base import Probe
+from poststage.config import Settings
+from poststage.errors import PoststageError
+from poststage.names import shown
+from poststage.site import filesystem
+from poststage.site.finding import Finding, fine, note, wrong
+
+_NO_TAG = "0" * 16
+_QUERIES = {"slurm": "squeue", "flux": "flux"}
+_SYSLOG = Path("/dev/log")
+_OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
+
+
+def checks(settings: Settings, state_dirs: Sequence[Path], user: str | None) -> Iterator[Finding]:
+    """Everything that can be looked at from this node, as who runs this."""
+    yield fine("settings", f"{settings.path} is valid")
+    yield from _backends(settings)
+    yield from _deadline(settings)
+    yield from _scheduler(settings)
+    yield from _state_root(settings)
+    yield from _reachable()
+    yield from _told(settings)
+    yield from _user(user)
+    for path in state_dirs:
+        yield from filesystem.checks(os.fsencode(path))
+
+
+def _backends(settings: Settings) -> Iterator[Finding]:
+    for name in settings.allowed_backends:
+        what = f"backend {shown(name)}"
+        try:
+            loaded = backends.load(name, settings)
+            probe = loaded.open_probe(backends.context(loaded, settings, Path("/")))
+        except (PoststageError, ImportError, OSError) as error:
+            yield wrong(what, f"cannot be opened: {error}", "see its table in the settings")
+            continue
+        yield _answering(probe, what)
+
+
+def _answering(probe: Probe, what: str) -> Finding:
+    try:
+        probe.find([_NO_TAG])
+    except (PoststageError, OSError) as error:
+        return note(
+            what, f"does not answer: {error}", "start it, or run this where it can be asked"
+        )
+    finally:
+        probe.close()
+    return fine(what, "answers")
+
+
+def _deadline(settings: Settings) -> Iterator[Finding]:
+    what, limit = "scheduler.timeout_s", settings.timeout_s
+    if settings.scheduler == "none" or not limit:
+        return
+    ours = limit - settings.margin_s
+    if ours <= 0:
+        yield wrong(what, "leaves finalize no time at all", "raise it, or lower scheduler.margin_s")
+    elif settings.deadline_s > ours:
+        yield note(
+            what,
+            f"ends finalize after {ours:g} s, before finalize.deadline_s",
+            "a transfer that runs longer has to be finalized again",
+        )
+    else:
+        yield fine(what, f"finalize is done {limit - settings.deadline_s:g} s before it")
+
+
+def _scheduler(settings: Settings) -> Iterator[Finding]:
+    program = _QUERIES.get(settings.scheduler)
+    if program is None:
+        return
+    what, found = f"scheduler {settings.scheduler}", shutil.which(program)
+    if found:
+        yield fine(what, f"is asked with {found}")
+    else:
+        yield wrong(what, f"{program} is not in PATH", "finalize asks it whether a job is gone")
+
+
+def _state_root(settings: Settings) -> Iterator[Finding]:
+    what = "site.state_root"
+    if not settings.state_root:
+        yield fine(what, "none: each STATEDIR has to be named with --dir")
+        return
+    try:
+        info = os.stat(settings.state_root)
+    except OSError as error:
+        yield wrong(what, f"{settings.state_root}: {error.strerror}", "make it with mode 1777")
+        return
+    sticky = stat.S_ISDIR(info.st_mode) and stat.S_IMODE(info.st_mode) & 0o1777 == 0o1777
+    if sticky and info.st_uid == 0:
+        yield fine(what, f"{settings.state_root} is fit for everybody")
+    else:
+        yield wrong(
+            what,
+            f"{settings.state_root}: uid {info.st_uid}, mode {stat.S_IMODE(info.st_mode):04o}",
+            "make it root's, with mode 1777",
+        )
+
+
+def _reachable() -> Iterator[Finding]:
+    """Whether every user can run what this process runs: hooks become the job's owner."""
+    for what, path in (
+        ("interpreter", Path(sys.executable).resolve()),
+        ("package", Path(__file__).resolve()),
+        ("commands", Path(sys.executable).parent.absolute()),
+    ):
+        barred = next((one for one in path.parents if not _is_open(one)), None)
+        if barred is None:
+            yield fine(what, f"{path} can be reached by everybody")
+        else:
+            yield wrong(
+                what,
+                f"{path}: only some can pass {barred}",
+                "install poststage with a system's Python, below /opt",
+            )
+
+
+def _is_open(path: Path) -> bool:
+    return bool(path.stat().st_mode & stat.S_IXOTH)
+
+
+def _told(settings: Settings) -> Iterator[Finding]:
+    if settings.log_to == "syslog" and not _SYSLOG.exists():
+        yield wrong("log.to", "no syslog listens on /dev/log", "start one, or name a file")
+    elif settings.log_to.startswith("/") and not os.access(Path(settings.log_to).parent, os.W_OK):
+        yield wrong("log.to", f"{settings.log_to}: its directory is not writable", "make it so")
+    if not settings.report_script:
+        return
+    path = settings.report_script
+    if not os.access(path, os.X_OK):
+        yield wrong("report.script", f"{path} cannot be run", "make it executable")
+    elif os.stat(path).st_mode & _OTHERS_WRITE:
+        yield wrong("report.script", f"{path}: others than its owner can write it", "chmod go-w")
+    else:
+        yield fine("report.script", f"{path} can be run")
+
+
+def _user(user: str | None) -> Iterator[Finding]:
+    if os.geteuid() != 0:
+        yield note(
+            "user",
+            "this is not root: only its own STATEDIRs can be finalized",
+            "run the hook as root, or let it become the job's owner with sudo",
+        )
+    if user is None:
+        return
+    try:
+        entry = pwd.getpwuid(int(user)) if user.isdecimal() else pwd.getpwnam(user)
+        groups = os.getgrouplist(entry.pw_name, entry.pw_gid)
+        grp.getgrgid(entry.pw_gid)
+    except (KeyError, OverflowError):
+        yield wrong(
+            f"user {shown(user)}", "is not known on this node", "let it know the site's users"
+        )
+        return
+    yield fine(f"user {entry.pw_name}", f"uid {entry.pw_uid}, {len(groups)} groups")
