@@ -17,6 +17,12 @@ from poststage.statefile.layout import report_name
 _MAX = 8 << 20  # bytes; a thousand problems with long names fit
 
 
+class _Document(msgspec.Struct, frozen=True):
+    """What is looked at of the file; the rest is passed over without being built."""
+
+    report: DatasetReport
+
+
 def read(state_dir: Path, directory: bytes) -> DatasetReport | None:
     """The record of an earlier run; None if there is none that can be understood."""
     path = _path(state_dir, directory)
@@ -27,9 +33,9 @@ def read(state_dir: Path, directory: bytes) -> DatasetReport | None:
     try:
         if not fsops.is_regular(os.fstat(fd)):
             return None
-        document = msgspec.json.decode(os.pread(fd, _MAX, 0))
-        return _still(msgspec.convert(document["report"], DatasetReport))
-    except (OSError, ValueError, KeyError, TypeError, RecursionError, msgspec.ValidationError):
+        document = msgspec.json.decode(os.pread(fd, _MAX, 0), type=_Document)
+        return _still(document.report)
+    except (OSError, ValueError, RecursionError):  # msgspec's errors are ValueErrors
         return None
     finally:
         os.close(fd)
