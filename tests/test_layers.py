@@ -229,6 +229,9 @@ def test_no_module_imports_itself_by_a_detour() -> None:
 
 # Modules without a test file of their own name, and what tests them.
 TESTED_ELSEWHERE: dict[str, str] = {
+    "poststage.scheduler.base": "frozen values: tests/scheduler",
+    "poststage.site.finding": "a frozen value: tests/site/test_checks.py",
+    "poststage.site.words": "words: tests/site/test_page.py",
     "poststage.finalize.options": "a frozen value: tests/finalize/test_run.py",
     "poststage.finalize.outcome": "a frozen value: tests/finalize/test_prepare.py, test_run.py",
     "poststage.finalize.report": "frozen values: tests/finalize/test_tally.py, test_records.py",

@@ -255,6 +255,17 @@ def move_into(dir_fd: int, name: bytes, to_dir_fd: int, new: bytes) -> None:
         os.rename(name, new, src_dir_fd=dir_fd, dst_dir_fd=to_dir_fd)
 
 
+def has_noreplace(dir_fd: int, name: bytes, new: bytes) -> bool:
+    """renameat2(RENAME_NOREPLACE) of `name`; False where there is no such thing."""
+    try:
+        _renameat2(dir_fd, name, new, _RENAME_NOREPLACE)
+    except OSError as error:
+        if error.errno not in _NOT_SUPPORTED:
+            raise
+        return False
+    return True
+
+
 def exchange(dir_fd: int, one: bytes, other: bytes) -> bool:
     """Swap two names in one step; False where the filesystem cannot (nothing was touched)."""
     try:

@@ -3,7 +3,6 @@
 import grp
 import os
 import pwd
-import shutil
 import stat
 import sys
 from collections.abc import Iterator, Sequence
@@ -82,7 +81,9 @@ def _scheduler(settings: Settings) -> Iterator[Finding]:
     program = _QUERIES.get(settings.scheduler)
     if program is None:
         return
-    what, found = f"scheduler {settings.scheduler}", shutil.which(program)
+    what = f"scheduler {settings.scheduler}"
+    paths = (os.path.join(one, program) for one in os.get_exec_path())
+    found = next((path for path in paths if os.access(path, os.X_OK)), "")
     if found:
         yield fine(what, f"is asked with {found}")
     else:

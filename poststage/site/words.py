@@ -1,0 +1,105 @@
+"""What each setting means, and why its default is what it is. Nothing but words."""
+
+from typing import NamedTuple
+
+
+class Words(NamedTuple):
+    """One setting in words."""
+
+    meaning: str
+    why: str
+    """The reason for the default."""
+
+
+SECTIONS = {
+    "site": "who we are, and which backends may be loaded",
+    "finalize": "how files are published",
+    "scheduler": "who runs finalize after a job, and when it kills it",
+    "log": "one line an event, for admins",
+    "report": "the site's own program for each report",
+}
+
+WORDS: dict[str, Words] = {
+    "site.name": Words("For messages.", "what is packaged serves the emulator"),
+    "site.backend": Words(
+        "The backend that agents use unless they are told otherwise.",
+        "works on any machine",
+    ),
+    "site.allowed_backends": Words(
+        "No other backend is ever loaded, whatever a state file names.",
+        "both are ours and harmless",
+    ),
+    "site.state_root": Words(
+        "Directory (mode 1777, root's, seen by compute nodes and the post-stage node) where agents "
+        "register their STATEDIRs, so that `finalize` finds them without `--dir`. Empty: nowhere.",
+        "a site has to make it first",
+    ),
+    "finalize.publish": Words(
+        "`file`: each file as it is ready. `dataset`: nothing of a dataset until all of it is.",
+        "what has arrived is of use at once, and a reader of half a dataset looks at the report",
+    ),
+    "finalize.deadline_s": Words(
+        "Seconds that a run may take, waiting for transfers included; what is left then is 75.",
+        "an hour is below the stage-out timeouts that sites use",
+    ),
+    "finalize.jobs": Words(
+        "Worker processes; 0 chooses by the number of state files and processors.",
+        "below a thousand state files a process of its own costs more than it saves",
+    ),
+    "finalize.trusted_state_dirs": Words(
+        "STATEDIRs where root restores other owners, beside those that only root can write.",
+        "a state file is a user's word, and root believes none",
+    ),
+    "scheduler.name": Words(
+        "`none`, `slurm`, `flux`, `lsf` or `pbs`: whom `finalize --job` asks whether a job's "
+        "processes are gone, and whether it goes back to the queue.",
+        "by hand nobody has to be asked",
+    ),
+    "scheduler.timeout_s": Words(
+        "Seconds after which it kills a post-stage program (Slurm: StageOutTimeout; LSF: the "
+        "phase's). 0: never.",
+        "unknown here; each site configuration has its scheduler's own",
+    ),
+    "scheduler.margin_s": Words(
+        "Seconds before that in which finalize is done, at the latest.",
+        "a last sync of a busy file system takes a while",
+    ),
+    "log.to": Words(
+        "`none`, `stderr`, `syslog`, or a file's absolute path; events have the keys event, job, "
+        "dataset, rank, file, verdict, errno, reason.",
+        "the report is on the terminal and beside the state files anyway",
+    ),
+    "log.format": Words("`text` (`key=value`) or `json`, a line each.", "grep needs no tool"),
+    "report.script": Words(
+        "A program that is given the run's reports as JSON on stdin, with POSTSTAGE_JOB, "
+        "POSTSTAGE_EXIT and POSTSTAGE_REASON in its environment: to mail, to count, to page. "
+        "It runs as who runs finalize. Empty: none.",
+        "a site has to write it first",
+    ),
+    "report.script_timeout_s": Words(
+        "Seconds after which that program is killed.", "mail that takes longer is queued"
+    ),
+    "backend.emulator.root": Words(
+        "The daemon's directory. Empty: POSTSTAGE_EMULATOR_ROOT, else one in /tmp for each user.",
+        "nobody has to agree on a place",
+    ),
+    "backend.emulator.timeout_s": Words(
+        "Seconds to wait for an answer.", "a busy daemon answers in less"
+    ),
+    "backend.local.threads": Words(
+        "Files that a node's copier copies at once.", "one alone rarely fills the network"
+    ),
+    "backend.local.limit_mb_s": Words(
+        "MB/s that a node's copier copies at most; 0: no limit.", "the job has ended or waits"
+    ),
+    "backend.local.progress_mb": Words(
+        "After so many MB it makes durable what it has copied; a resume begins there.",
+        "a second's work at most is done again",
+    ),
+    "backend.local.idle_s": Words(
+        "Seconds without work after which a copier ends.", "a job's next time step comes sooner"
+    ),
+    "backend.local.timeout_s": Words(
+        "Seconds to wait for an answer.", "a busy copier answers in less"
+    ),
+}
