@@ -17,8 +17,10 @@ MINE = ["as the owner"]
 """What needs no root."""
 
 
-def rig_of(server: ForkServer, site: Path, case: Case, run: str, mode: int) -> Rig:
-    """The case laid out below the workshop and run once."""
+def rig_of(
+    server: ForkServer, site: Path, case: Case, run: str, mode: int, root: Path | None = None
+) -> Rig:
+    """The case laid out at `root` (else beside the site's file) and run once."""
     who, by, ids = RUNS[run]
     scene = case(site, ids_of(by), ids_of(ids), mode)
-    return Rig(server, site.parent / "root", scene, who)
+    return Rig(server, root or site.parent / "root", scene, who)
