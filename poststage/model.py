@@ -150,6 +150,10 @@ class Head(Struct, frozen=True):
     host: str = ""
     job: str = ""
     pid: int = 0
+    move: bool = False
+    """Delete each source when its file is published and durable."""
+    ends_with_job: bool = False
+    """What still runs when the job is gone is cancelled, not waited for."""
 
 
 class Ended(Struct, frozen=True):

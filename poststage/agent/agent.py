@@ -50,6 +50,7 @@ def open_agent(
     path = Path(os.path.abspath(where))
     agent = Agent(path, loaded, backends.context(loaded, settings, path), part, parts)
     agent.state_root = Path(settings.state_root) if settings.state_root else None
+    agent.ends_with_job = settings.ends_with_job
     return agent
 
 
@@ -68,14 +69,28 @@ class Agent:
         self.part, self.parts = part, parts
         self.state_root: Path | None = None
         """Where STATEDIR is registered with the first transfer; None once it is, or for nowhere."""
+        self.ends_with_job = False
+        """Whether transfers end with the job, where they are not told."""
         self._backend = backend
         self._context = context
         self._mover: Mover | None = None
         self._probe: Probe | None = None
         self._transfers: list[Transfer] = []
 
-    def transfer(self, dataset: str, part: int | None = None, parts: int | None = None) -> Transfer:
+    def transfer(
+        self,
+        dataset: str,
+        part: int | None = None,
+        parts: int | None = None,
+        *,
+        move: bool = False,
+        ends_with_job: bool | None = None,
+    ) -> Transfer:
         """A new transfer, empty: part `part` of `parts` of `dataset`. Not collective.
+
+        With `move` the finalizer deletes each source, once its file is published and durable.
+        What still runs when the job is gone is cancelled with `ends_with_job`, and goes on
+        without; None is as the site has settled.
 
         Raises:
             UsageError: a transfer of this part of the dataset is not over yet, or the
@@ -95,6 +110,8 @@ class Agent:
             host=socket.gethostname(),
             job=job_id(os.environ),
             pid=os.getpid(),
+            move=move,
+            ends_with_job=self.ends_with_job if ends_with_job is None else ends_with_job,
         )
         transfer = Transfer(self, head)
         self._register(transfer)

@@ -31,6 +31,10 @@ class Request(Struct, frozen=True):
     shared: bool = False
     """Whether all nodes see the same source, so that the whole job shares it out."""
     checksum: bool = False
+    move: bool = False
+    """Whether the sources are deleted once their files are published."""
+    ends_with_job: bool | None = None
+    """Whether what still runs when the job is gone is cancelled; None: as the site has settled."""
 
 
 class Summary(Struct, frozen=True):
@@ -145,7 +149,13 @@ def _recorded(
     try:
         with here.together():
             if observed is not None:
-                transfer = agent.transfer(request.dataset, part, parts)
+                transfer = agent.transfer(
+                    request.dataset,
+                    part,
+                    parts,
+                    move=request.move,
+                    ends_with_job=request.ends_with_job,
+                )
                 transfer.append(observed)
                 transfer.record()
     except BaseException:

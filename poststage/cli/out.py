@@ -50,6 +50,14 @@ _PATH = click.Path(path_type=bytes)
     "--wait", is_flag=True, help="Wait until the transfers have ended, at most finalize.deadline_s."
 )
 @click.option("--checksum", is_flag=True, help="Record each file's checksum (reads it once).")
+@click.option(
+    "--move", is_flag=True, help="Delete each source once its file is published and durable."
+)
+@click.option(
+    "--ends-with-job/--outlives-job",
+    default=None,
+    help="Cancel what still runs when the job is gone, or not; else agent.ends_with_job.",
+)
 @click.option("--shared", is_flag=True, help="All nodes see the same SRC: share it out job-wide.")
 @click.option(
     "--from-file",
@@ -71,6 +79,8 @@ def out(
     scope: str,
     wait: bool,
     checksum: bool,
+    move: bool,
+    ends_with_job: bool | None,
     shared: bool,
     list_file: bytes | None,
     null: bool,
@@ -100,9 +110,8 @@ def out(
                 _require_one_reader(here, list_file, shared=shared)
                 agent = open_agent(state_dir, None, site, backend)
                 limit_s = config.load(site).deadline_s
-            request = handover.Request(
-                here.from_first(dataset or _new_name()), handover.Scope(scope), shared, checksum
-            )
+            name, size = here.from_first(dataset or _new_name()), handover.Scope(scope)
+            request = handover.Request(name, size, shared, checksum, move, ends_with_job)
             with agent:
                 summary, transfer = handover.hand_over(here, agent, request, listing)
                 if wait:

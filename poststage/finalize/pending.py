@@ -25,6 +25,7 @@ class Pending(Struct, frozen=True):
     recorded: bool = False
     started: bool = False
     cancelled: bool = False
+    """Somebody has cancelled it, or it was to end with its job."""
     moves_files: bool = False
     agent_alive: bool = False
 
@@ -71,7 +72,7 @@ def _filled(pending: Pending, state: State | None, *, alive: bool) -> Pending:
         state.handle,
         state.recorded,
         state.started,
-        state.cancelled,
+        state.cancelled or state.head.ends_with_job,
         any(
             entry.kind is Kind.FILE and index not in state.ended
             for index, entry in enumerate(state.entries)

@@ -13,6 +13,7 @@ from poststage.errors import ExitCode, PoststageError, StateFileError
 from poststage.finalize.apply import apply, dry_run, finish_directories
 from poststage.finalize.commit import commit
 from poststage.finalize.dirs import Dirs, open_roots_alone, open_unswappable
+from poststage.finalize.moving import drop_sources
 from poststage.finalize.options import Options
 from poststage.finalize.pending import Loaded, Pending, load
 from poststage.finalize.probes import Probes
@@ -138,6 +139,7 @@ class Windows:
         else:
             apply(jobs, work)
             finish_directories(jobs, work, last=bool(last))
+            drop_sources(jobs, work)
             self._commit(jobs, result)
         for job in jobs:
             tally = tally_of(result, job.pending.directory)

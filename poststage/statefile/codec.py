@@ -28,6 +28,8 @@ def head_record(head: Head) -> TransferRecord:
         host=_text(head.host),
         job=_text(head.job),
         pid=head.pid,
+        move=head.move,
+        ends_with_job=head.ends_with_job,
     )
 
 
@@ -47,6 +49,8 @@ def head_of(record: TransferRecord) -> Head:
         host=_plain(record.host),
         job=_plain(record.job),
         pid=record.pid,
+        move=record.move,
+        ends_with_job=record.ends_with_job,
     )
 
 

@@ -41,6 +41,8 @@ class TransferRecord(Wire, tag_field="record", tag="transfer", frozen=True):
     host: Text = ""
     job: Text = ""
     pid: Count = 0
+    move: bool = False
+    ends_with_job: bool = False
 
 
 class PriorRecord(Wire, frozen=True):

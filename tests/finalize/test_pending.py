@@ -63,3 +63,12 @@ def test_what_is_no_file_is_refused_at_once(house: House, plant: str) -> None:
     PLANTS[plant](house.state / "d" / "0.state")
     with pytest.raises((StateFileError, OSError)):
         house.load()
+
+
+def test_a_transfer_that_ends_with_its_job_is_as_good_as_cancelled_when_the_job_is_gone(
+    house: House,
+) -> None:
+    house.write(house.entry(), ends_with_job=True)
+    house.write(house.entry(), part=1)
+    assert house.load(0).pending.cancelled
+    assert not house.load(1).pending.cancelled

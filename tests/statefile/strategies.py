@@ -57,6 +57,8 @@ def heads(draw: st.DrawFn) -> Head:
         host=draw(st.just("") | texts),
         job=draw(st.just("") | texts),
         pid=draw(st.integers(0, 2**31 - 1)),
+        move=draw(st.booleans()),
+        ends_with_job=draw(st.booleans()),
     )
 
 

@@ -99,6 +99,8 @@ def heads(to: Vectors) -> None:
         "host-default": {"host": ""},
         "pid-default": {"pid": 0},
         "pid-null": {"pid": None},
+        "move-default": {"move": False},
+        "move-number": {"move": 1},
         "created-too-large": {"created_ns": S63},
     }
     for name, change in changes.items():

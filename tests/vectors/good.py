@@ -28,6 +28,9 @@ def transfers(to: Vectors) -> None:
     to.good("good-one-file", HEAD, entry(), recorded(1), HANDLE, STARTED)
     extra = {"host": "node17", "job": "4711.server", "pid": 4242}
     to.good("good-head-with-all-fields", HEAD | {"part": 3, "parts": 4} | extra, recorded(0))
+    to.good(
+        "good-moved-and-ends-with-job", HEAD | {"move": True, "ends_with_job": True}, recorded(0)
+    )
     dataset = {"dataset": written("größe/../\n.0".encode())}
     to.good("good-dataset-of-odd-bytes", HEAD | dataset, recorded(0))
     to.good("good-handle-before-recorded", HEAD, HANDLE, entry(), recorded(1), STARTED)

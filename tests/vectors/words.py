@@ -33,6 +33,8 @@ def lines(*records: Json | bytes) -> bytes:
 
 # ---- records -------------------------------------------------------------------------------
 
+HEAD_DEFAULTS: Json = {"host": "", "job": "", "pid": 0, "move": False, "ends_with_job": False}
+
 HEAD: Json = {
     "record": "transfer",
     "version": 1,
@@ -84,7 +86,7 @@ def entry(kind: str = "file", name: bytes = b"data.0", **more: Any) -> Json:
 
 def value(*records: Json, torn: bool = False) -> Json:
     """What `records`, all of them good, say."""
-    head = {"host": "", "job": "", "pid": 0, **records[0]}
+    head = {**HEAD_DEFAULTS, **records[0]}
     del head["record"], head["version"]
     result: Json = {"head": head, "entries": [], "handle": None, "torn": torn}
     result |= {"recorded": False, "started": False, "cancelled": False}
