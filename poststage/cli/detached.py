@@ -7,7 +7,8 @@ ended. So it does not matter who asks, nor whether the one who started it is sti
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -22,6 +23,7 @@ from poststage.statefile.layout import LOCK_NAME
 
 RESULT = b".finalize.result"
 LOG = b".finalize.log"
+_MINE = b".finalize.background.lock"
 _RESULT_MAX = 4096
 
 
@@ -56,15 +58,18 @@ def stands(state_dir: Path) -> Stands:
     code = worst({code_of(standing(group.directory, parts, {})) for group, parts in found})
     if code is not ExitCode.RUN_AGAIN:
         return Stands(code, told[0].reason if told else "", running)
-    if running or told is None or told[1] < newest:
+    if running or told is None or told[1] < newest or not told[0].exit_code:
         words = "a finalizer is at it" if running else "something is open, and nobody is at it"
         return Stands(code, words, running)
     return Stands(_code(told[0].exit_code), told[0].reason, running)
 
 
 def is_running(state_dir: Path) -> bool:
-    """Whether a finalizer holds the lock of `state_dir`; False where it has none yet."""
-    path = state_dir / os.fsdecode(LOCK_NAME)
+    """Whether a finalizer works on `state_dir`, or one in the background waits to."""
+    return any(_is_held(state_dir / os.fsdecode(name)) for name in (LOCK_NAME, _MINE))
+
+
+def _is_held(path: Path) -> bool:
     if not path.exists():
         return False
     try:
@@ -72,6 +77,17 @@ def is_running(state_dir: Path) -> bool:
             return False
     except RunAgainError:
         return True
+
+
+@contextmanager
+def alone(state_dir: Path) -> Iterator[None]:
+    """Be the one finalizer in the background of `state_dir` while the block runs.
+
+    Raises:
+        RunAgainError: another one is.
+    """
+    with lock.held(state_dir / os.fsdecode(_MINE), timeout_s=0, what=str(state_dir)):
+        yield
 
 
 def start(state_dir: Path, arguments: Sequence[str]) -> None:

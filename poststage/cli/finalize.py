@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -166,10 +167,11 @@ def _finalized(
         raise UsageError("finalize: --requeued has no plan to print with --dry-run")
     where = state_dirs if scr is None else (scr,)
     asked = runs.Asked(where, scheduler, job, user, deadline_s, scr is not None)
-    run = runs.run(asked, settings, options_of(settings, requeued=requeued, **choices))
-    code, reason = telling.summed_up(run.reports)
-    if detached:
-        background.keep_result(state_dirs[0], code, reason)
+    with background.alone(state_dirs[0]) if detached else nullcontext():
+        run = runs.run(asked, settings, options_of(settings, requeued=requeued, **choices))
+        code, reason = telling.summed_up(run.reports)
+        if detached:
+            background.keep_result(state_dirs[0], code, reason)
     telling.admins_told(run.reports, run.job, settings)
     if as_json:
         emit_json(telling.document(run.reports, alone=len(state_dirs) == 1))

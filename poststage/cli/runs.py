@@ -76,7 +76,7 @@ def run(asked: Asked, settings: Settings, options: Options) -> Run:
     for number, target in enumerate(targets):
         share = max(_LEAST_S, left() / (len(targets) - number))
         reports.append(_one_of_many(target, replace(options, deadline_s=share)))
-        _forget(target, reports[-1], settings, job_gone=bool(here.job))
+        _forget(target, reports[-1], settings, job_gone=here.scheduler != "none" and here.job != "")
     return Run(here.job, tuple(reports))
 
 
