@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from poststage import names
 from poststage.finalize.observe import stamp
-from poststage.model import Kind
+from poststage.model import Entry, Kind
 from tests.crash import finalize_scene as scenes
 from tests.crash import trees
 from tests.crash.finalize_scene import (
@@ -171,6 +171,19 @@ def _kept(site: Path, by: Ids, ids: Ids, mode: int, answer: str, size: int) -> F
     return FinalizeScene(
         answer, (promise,), tree, (part,), site, by, done_status=status, settles=False
     )
+
+
+def many(site: Path, by: Ids, *, count: int) -> FinalizeScene:
+    """So many files with names of 200 bytes."""
+    tree, promises, entries = scenes.skeleton(by), list[Promise](), list[Entry]()
+    for index in range(count):
+        new = _new(by, 0o640, b"file %d" % index)
+        entry = entry_of(new, b"out/" + b"%d-" % index + b"n" * 200, index)
+        tree[temp_path(entry)] = _temp(new, by)
+        promises.append(Promise(entry.destination, temp_path(entry), new))
+        entries.append(entry)
+    parts = (Part(0, tuple(entries)),)
+    return FinalizeScene("many", tuple(promises), tree, parts, site, by)
 
 
 def unanswered(site: Path, by: Ids, ids: Ids, mode: int) -> FinalizeScene:
