@@ -68,7 +68,7 @@ def test_what_is_no_file_is_refused_at_once(house: House, plant: str) -> None:
 def test_a_transfer_that_ends_with_its_job_is_as_good_as_cancelled_when_the_job_is_gone(
     house: House,
 ) -> None:
-    house.write(house.entry(), ends_with_job=True)
-    house.write(house.entry(), part=1)
+    house.write(house.entry(), parts=2, ends_with_job=True)
+    house.write(house.entry(), part=1, parts=2)
     assert house.load(0).pending.cancelled
     assert not house.load(1).pending.cancelled
