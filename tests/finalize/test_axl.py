@@ -22,7 +22,7 @@ from tests.finalize.house import House, meta_at, put, read, snapshot
 NEW = b"the job's output\n"
 MTIME_NS = 1_650_000_000_987_654_321
 ATIME_NS = 1_600_000_000_123_456_789
-FUTURE_NS = time.time_ns() + 600 * 10**9  # a source that was changed after all that is here
+FUTURE_NS = time.time_ns() + 86_400 * 10**9  # a source that was changed after all that is here
 
 
 class Axl:
