@@ -216,3 +216,14 @@ def test_a_report_with_everything_in_it_is_read_in_bounds(tmp_path: Path) -> Non
     }
     (tmp_path / "d.report.json").write_text(json.dumps({"report": report}))
     read(_report, tmp_path / "d.report.json")
+
+
+def test_a_file_that_grows_with_each_line_that_is_read_has_an_end(tmp_path: Path) -> None:
+    fd = os.open(tmp_path / "0.state", os.O_RDWR | os.O_CREAT | os.O_APPEND)
+    journal.append(fd, journal.frame(b"line") * 3)
+    read_lines = 0
+    for read_lines, _ in enumerate(journal.payloads(fd, limit_bytes=SIZE), start=1):
+        assert read_lines <= 3
+        journal.append(fd, journal.frame(b"line"))
+    assert read_lines == 3
+    os.close(fd)
