@@ -96,6 +96,11 @@ class ForkServer:
         self._process.wait()
 
     @property
+    def pid(self) -> int:
+        """The server's process; a run is its child."""
+        return self._process.pid
+
+    @property
     def events_fd(self) -> int:
         """Becomes readable when a started run stops or ends."""
         assert self._process.stdout is not None
