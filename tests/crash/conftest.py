@@ -5,6 +5,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,6 +29,19 @@ def library(workshop: Path) -> Path:
     if shim.compiler() is None:
         pytest.skip("no C compiler on this machine")
     return shim.build(workshop)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Where tests are spread over processes, each gives its rows to the one that reports."""
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output["crash"] = tally.exported()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take the rows of a process that is done."""
+    tally.add(getattr(node, "workeroutput", {}).get("crash", []))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -60,6 +60,23 @@ def note(harness: str, target: str, *, found: bool) -> None:
     row.violations += not found
 
 
+Exported = list[tuple[str, str, int, int, int]]
+
+
+def exported() -> Exported:
+    """The rows as plain values."""
+    return [(*key, row.points, row.fired, row.violations) for key, row in ROWS.items()]
+
+
+def add(rows: Exported) -> None:
+    """Add what another process has counted."""
+    for harness, target, points, fired, violations in rows:
+        row = ROWS.setdefault((harness, target), Row())
+        row.points += points
+        row.fired += fired
+        row.violations += violations
+
+
 def table() -> list[str]:
     """The rows as aligned text, with their sum; empty where nothing was counted."""
     if not ROWS:
