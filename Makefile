@@ -43,6 +43,7 @@ bench: $(STAMP) ## Measure; prints a table
 	$(BIN)/python bench/run.py $(ARGS)
 
 soak: $(STAMP) ## Run the long tests alone; ARGS="-k kills" picks some
+	POSTSTAGE_CRASH=full $(BIN)/python -m pytest tests/crash $(ARGS)
 	$(BIN)/python -m pytest -m slow $(ARGS)
 
 clean: ## Remove what these targets made
