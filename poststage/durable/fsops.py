@@ -349,6 +349,7 @@ def _type_of_filesystem(fd: int) -> int:
 
 def sync(fd: int) -> None:
     """fsync(2). After a failure the state on disk is unknown: never try again and call it good."""
+    sys.audit("poststage.fsync", fd)
     os.fsync(fd)
 
 
@@ -362,6 +363,7 @@ def start_writeback(fd: int, offset: int, count: int) -> None:
 
 def drop_cache(fd: int) -> None:
     """Forget the file's clean pages, so that the next read comes from the disk."""
+    sys.audit("poststage.drop_cache", fd)
     os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
 
 

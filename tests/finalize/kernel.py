@@ -21,6 +21,11 @@ _CHANGES = frozenset(
     | {"os.utime", "os.truncate", "poststage.renameat2"}
 )
 
+_SHORT = {
+    **{event: event.partition(".")[2] for event in _CHANGES},
+    **{f"poststage.{name}": name for name in ("fsync", "syncfs", "drop_cache")},
+}
+
 
 class Kernel(Struct, frozen=True):
     """What a file system lacks, and before which change of it the process is killed."""
@@ -70,8 +75,27 @@ class _Hook:
                 os._exit(KILLED)
 
 
+EVERYTHING = Kernel()
+
+
+def calls_of(action: Callable[[], object], kernel: Kernel = EVERYTHING) -> list[str]:
+    """What `action` (in a child) tells audit hooks of changes and syncs, in its order."""
+    receive, send = os.pipe()
+
+    def told() -> None:
+        calls: list[str] = []
+        sys.addaudithook(lambda event, _: calls.append(event))
+        action()
+        os.write(send, " ".join(_SHORT.get(call, "") for call in calls).encode())
+
+    assert kernel.run(told)
+    os.close(send)
+    with os.fdopen(receive) as pipe:
+        return pipe.read().split()
+
+
 KERNELS = (
-    Kernel(),
+    EVERYTHING,
     Kernel("no rename flags", rename_flags=False),
     Kernel("neither rename flags nor hard links", rename_flags=False, hard_links=False),
 )

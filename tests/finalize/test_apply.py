@@ -1,8 +1,6 @@
 """Whole windows: durable before named, one bad file harms no other, a stop is clean."""
 
 import os
-import sys
-from collections.abc import Callable
 from itertools import count
 
 import pytest
@@ -16,7 +14,7 @@ from poststage.finalize.work import Job, Work
 from poststage.model import Entry, Kind, TransferState, Verdict
 from tests.finalize import house as h
 from tests.finalize.house import House
-from tests.finalize.kernel import Kernel
+from tests.finalize.kernel import calls_of
 
 P = Verdict.PUBLISHED
 
@@ -30,28 +28,38 @@ def many(house: House, number: int, directory: str = "") -> list[Entry]:
     return entries
 
 
-def calls_of(action: Callable[[], object], wanted: frozenset[str]) -> list[str]:
-    """The audit events among `wanted` while `action` runs (in a child)."""
-    receive, send = os.pipe()
-
-    def told() -> None:
-        calls: list[str] = []
-        sys.addaudithook(lambda event, _: calls.append(event))
-        action()
-        os.write(send, "\n".join(call for call in calls if call in wanted).encode())
-
-    assert Kernel().run(told)
-    os.close(send)
-    with os.fdopen(receive) as pipe:
-        return pipe.read().split()
-
-
 def test_all_metadata_comes_before_the_one_sync_and_all_names_after_it(house: House) -> None:
     job = house.job(*many(house, 5))
-    wanted = frozenset({"os.chmod", "os.utime", "poststage.syncfs", "poststage.renameat2"})
-    calls = calls_of(lambda: h.settle(job), wanted)
-    metadata, names = ["os.chmod", "os.utime"] * 5, ["poststage.renameat2"] * 5
-    assert calls == [*metadata, "poststage.syncfs", *names]
+    assert calls_of(lambda: h.settle(job)) == [
+        *["chmod", "utime"] * 5,
+        "syncfs",
+        *["renameat2"] * 5,
+        "fsync",
+    ]
+
+
+def test_each_directory_is_synced_once_after_its_names(house: House) -> None:
+    entries = [*many(house, 3, "a"), *many(house, 3, "b")]
+    calls = calls_of(lambda: h.settle(house.job(*entries)))
+    assert calls[-8:] == [*["renameat2"] * 6, "fsync", "fsync"]
+
+
+def test_what_was_replaced_goes_when_the_new_name_is_durable(house: House) -> None:
+    entry = house.entry(prior=h.identity(h.put(house.dst / "f", b"old")))
+    house.moved(entry)
+    job = house.job(entry)
+    calls = calls_of(lambda: h.settle(job))
+    assert calls == ["chmod", "utime", "syncfs", "renameat2", "fsync", "remove", "fsync"]
+
+
+def test_a_further_name_comes_when_its_file_has_its_own_and_is_synced_too(house: House) -> None:
+    entry = house.entry()
+    house.moved(entry)
+    job = house.job(entry, house.entry("g", 1, kind=Kind.LINK, link_to=0))
+    calls = calls_of(lambda: h.settle(job))
+    first, further = calls[2:5], calls[5:]
+    assert first == ["syncfs", "renameat2", "fsync"]
+    assert further == ["remove", "link", "renameat2", "fsync"]  # of what a kill may have left
 
 
 def test_one_bad_file_harms_no_other(house: House) -> None:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from poststage import names
 from poststage.durable import fsops
 from poststage.finalize import conflict
 from tests.finalize import house as h
-from tests.finalize.kernel import KERNELS, Kernel
+from tests.finalize.kernel import KERNELS, Kernel, calls_of
 
 THEIRS = b"somebody was faster"
 ASIDE = f"f~{h.STAMP}~conflict~"
@@ -47,6 +48,21 @@ def test_who_steps_aside_takes_the_first_free_conflict_name(tmp_path: Path, kern
     h.put(tmp_path / ASIDE, b"of an earlier transfer")
     assert kernel.run(lambda: call(tmp_path, conflict.step_aside, b".t", b"f", h.STAMP))
     assert contents(tmp_path) == {ASIDE: b"of an earlier transfer", SECOND: h.NEW}
+
+
+def test_no_name_is_dropped_before_the_other_is_durable(tmp_path: Path) -> None:
+    """No order of writing back may have it that only the unlink came."""
+    h.put(tmp_path / ".t", h.NEW)
+    h.put(tmp_path / "f", THEIRS)
+    take = partial(call, tmp_path, conflict.take_name, b".t", b"f", h.STAMP)
+    assert calls_of(take) == ["link", "fsync", "renameat2", "fsync", "remove"]
+
+
+def test_where_names_cannot_be_exchanged_the_copy_is_durable_first(tmp_path: Path) -> None:
+    h.put(tmp_path / ".t", h.NEW)
+    h.put(tmp_path / "f", THEIRS)
+    take = partial(call, tmp_path, conflict.take_name, b".t", b"f", h.STAMP)
+    assert calls_of(take, KERNELS[1]) == ["link", "fsync", "rename"]
 
 
 def test_a_name_is_taken_once_though_the_copy_was_made_by_a_run_that_was_killed(

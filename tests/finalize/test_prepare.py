@@ -189,6 +189,17 @@ def test_what_is_held_back_is_proven_and_restored_and_keeps_its_temp_name(house:
     assert h.names_in(house.dst) == {h.temp_of(good).name, h.temp_of(bad).name}
 
 
+def test_the_atime_is_exact_although_the_contents_were_proven_twice(house: House) -> None:
+    """What was held back is right already when it is read again."""
+    entry = house.entry(checksum=h.checksum(h.NEW))
+    house.moved(entry)
+    job = house.job(entry)
+    h.settle(job, hold=True)
+    assert h.meta_at(h.temp_of(entry)) == entry.meta
+    h.settle(house.loaded())
+    assert h.is_published(entry)
+
+
 def test_a_file_whose_directory_is_gone_may_be_on_a_file_system_that_is_not_mounted(
     house: House,
 ) -> None:

@@ -10,6 +10,7 @@ from poststage.finalize.pending import Pending
 from poststage.finalize.window import Result, Windows
 from tests.finalize import house as h
 from tests.finalize.house import House, Vendor
+from tests.finalize.kernel import calls_of
 from tests.finalize.plants import PLANTS
 
 
@@ -76,3 +77,15 @@ def test_many_entries_fill_a_window_before_many_files_do(house: House, vendor: V
     some = [pending(house, part) for part in range(2)]
     assert [len(one) for one in windows.loaded(some, Result({}, [], []))] == [1, 1]
     windows.close()
+
+
+def test_the_record_is_durable_when_a_window_is_done(house: House, vendor: Vendor) -> None:
+    house.moved(house.entry())
+    house.write(house.entry(), handle=vendor.says(0))
+    calls = calls_of(lambda: worked(house, vendor, 0))
+    assert calls[-2:] == ["rename", "fsync"]
+
+
+def test_verdicts_are_durable_when_a_window_is_done(house: House, vendor: Vendor) -> None:
+    house.write(house.entry(), handle=vendor.says(0, "FAILED", {0: "FAILED"}))
+    assert calls_of(lambda: worked(house, vendor, 0))[-2:] == ["fsync", "fsync"]
