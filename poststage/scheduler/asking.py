@@ -9,7 +9,7 @@ _TIMEOUT_S = 20.0
 _TEXT_MAX = 64 << 10
 # A hook's environment may hold nothing, and an admin's anything.
 _KEPT = ("SLURM_CONF", "FLUX_URI", "LSF_ENVDIR", "PBS_CONF_FILE", "LANG")
-_PATH = "/usr/local/bin:/usr/bin:/bin"
+_PATH = "/usr/local/bin:/usr/bin:/bin:/opt/pbs/bin"
 
 
 class Answered(Struct, frozen=True):

@@ -17,7 +17,7 @@ from poststage.site import filesystem
 from poststage.site.finding import Finding, fine, note, wrong
 
 _NO_TAG = "0" * 16
-_QUERIES = {"slurm": "squeue", "flux": "flux"}
+_QUERIES = {"slurm": "squeue", "flux": "flux", "pbs": "qstat"}
 _SYSLOG = Path("/dev/log")
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 

@@ -13,6 +13,7 @@ class Words(NamedTuple):
 
 SECTIONS = {
     "site": "who we are, and which backends may be loaded",
+    "agent": "what is said of a job's transfers when they are recorded",
     "finalize": "how files are published",
     "scheduler": "who runs finalize after a job, and when it kills it",
     "log": "one line an event, for admins",
@@ -33,6 +34,10 @@ WORDS: dict[str, Words] = {
         "Directory (mode 1777, root's, seen by compute nodes and the post-stage node) where agents "
         "register their STATEDIRs, so that `finalize` finds them without `--dir`. Empty: nowhere.",
         "a site has to make it first",
+    ),
+    "agent.ends_with_job": Words(
+        "Cancel what still runs when its job is gone, unless a transfer says otherwise.",
+        "a burst buffer is there to go on when the job has ended",
     ),
     "finalize.publish": Words(
         "`file`: each file as it is ready. `dataset`: nothing of a dataset until all of it is.",
