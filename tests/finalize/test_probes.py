@@ -72,7 +72,7 @@ def test_a_dry_run_cancels_nothing_and_tells_what_would_come_of_it(vendor: Vendo
 
 
 def test_a_recorded_cancel_reaches_a_backend_that_still_copies(vendor: Vendor) -> None:
-    vendor.says(0, "INPROGRESS")
+    (vendor.ledger / f"{id_of(0)}.0.started").write_text("[]")
     (answer,) = asked(vendor, pending(cancelled=True))
     assert answer.state is S.CANCELED
     assert cancelled(vendor) == [id_of(0)]
