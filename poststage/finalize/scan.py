@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
+from poststage.durable import fsops
 from poststage.statefile.anyone import is_foreign
 from poststage.statefile.layout import DONE_SUFFIX, REPORT_SUFFIX, STATE_SUFFIX
 
@@ -34,23 +35,62 @@ def scan(state_dir: bytes, refused: list[OSError]) -> Iterator[Group]:
     Raises:
         OSError: `state_dir` itself cannot be read.
     """
-    os.close(os.open(state_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
-    for path, subdirs, files, fd in os.fwalk(state_dir, onerror=refused.append):
-        subdirs[:] = sorted(name for name in subdirs if not name.startswith(b"."))
-        if subdirs and path.count(b"/") - state_dir.count(b"/") >= _DEPTH_MAX:
-            subdirs[:] = []
-            refused.append(OSError(errno.ELOOP, _TOO_DEEP, path))
-        pending = [name for name in files if name.endswith(STATE_SUFFIX)]
-        done = [name for name in files if name.endswith(DONE_SUFFIX)]
-        others = (name for name in files if not name.endswith(_OURS))
-        pending += [name for name in others if is_foreign(fd, name)]
-        if pending or done:
-            relative = os.path.relpath(path, state_dir)
-            yield Group(
-                b"" if relative == b"." else relative,
-                tuple(sorted(pending, key=part_order)),
-                tuple(sorted(done, key=part_order)),
-            )
+    yield from _below(fsops.open_dir(state_dir), state_dir, b"", 0, refused)
+
+
+def _below(
+    fd: int, top: bytes, directory: bytes, depth: int, refused: list[OSError]
+) -> Iterator[Group]:
+    """The groups of `directory` (relative to `top`), which is open at `fd`, and below it.
+
+    Step by step through descriptors of directories: what is exchanged for a FIFO in between
+    is an error and not waited for. Closes `fd`.
+    """
+    try:
+        subdirs, files = _listed(fd)
+        found = _group(fd, directory, files)
+        if found.pending or found.done:
+            yield found
+        if subdirs and depth >= _DEPTH_MAX:
+            refused.append(OSError(errno.ELOOP, _TOO_DEEP, os.path.join(top, directory)))
+            return
+        for name in subdirs:
+            path = os.path.join(directory, name)
+            try:
+                child = fsops.open_subdir(fd, name)
+            except OSError as error:
+                refused.append(OSError(error.errno, error.strerror, os.path.join(top, path)))
+                continue
+            yield from _below(child, top, path, depth + 1, refused)
+    except OSError as error:
+        if not directory:
+            raise
+        refused.append(OSError(error.errno, error.strerror, os.path.join(top, directory)))
+    finally:
+        os.close(fd)
+
+
+def _listed(fd: int) -> tuple[list[bytes], list[bytes]]:
+    """Names of the directories that are not hidden, in order, and of everything else."""
+    subdirs: list[bytes] = []
+    files: list[bytes] = []
+    with os.scandir(fd) as entries:
+        for entry in entries:
+            is_dir = entry.is_dir(follow_symlinks=False)
+            (subdirs if is_dir else files).append(os.fsencode(entry.name))
+    return sorted(name for name in subdirs if not name.startswith(b".")), files
+
+
+def _group(fd: int, directory: bytes, files: list[bytes]) -> Group:
+    pending = [name for name in files if name.endswith(STATE_SUFFIX)]
+    done = [name for name in files if name.endswith(DONE_SUFFIX)]
+    others = (name for name in files if not name.endswith(_OURS))
+    pending += [name for name in others if is_foreign(fd, name)]
+    return Group(
+        directory,
+        tuple(sorted(pending, key=part_order)),
+        tuple(sorted(done, key=part_order)),
+    )
 
 
 def part_order(name: bytes) -> tuple[int, bytes]:
