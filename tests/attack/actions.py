@@ -154,6 +154,14 @@ PUTS: tuple[Put, ...] = (
 )
 
 
+def plant(put: Put, path: Path, root: Path) -> None:
+    """Make what `put` makes at `path`, if that can be done; a symlink is the attacker's."""
+    with suppress(OSError):  # the directory above it is not there, or what is moved is not
+        put(path, root)
+        if path.is_symlink() and put is not _roots_symlink:
+            os.chown(path, ATTACKER, ATTACKER, follow_symlinks=False)
+
+
 class Swap(Struct, frozen=True):
     """`place` becomes what `put` makes; what stood there is moved out of the way."""
 
@@ -168,10 +176,7 @@ class Swap(Struct, frozen=True):
         path = root / os.fsdecode(place)
         with suppress(OSError):  # it is not there (any more)
             os.rename(path, root / _ASIDE)
-        with suppress(OSError):  # nor is the directory above it
-            self.put(path, root)
-            if path.is_symlink() and self.put is not _roots_symlink:
-                os.chown(path, ATTACKER, ATTACKER, follow_symlinks=False)
+        plant(self.put, path, root)
 
     def undo(self, root: Path, place: bytes) -> None:
         """Put back what stood there, as if nothing had been; what was planted is moved away."""

@@ -1,7 +1,7 @@
 """One attack: the finalizer is stopped at a call, a name is swapped, it goes on, it is judged."""
 
 import select
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from msgspec import Struct
@@ -10,7 +10,7 @@ from tests.attack import victim
 from tests.attack.actions import OF_STATE, SWAPS, Place, Swap
 from tests.attack.victim import ATTACKER, SECRET
 from tests.crash import trees
-from tests.crash.finalize_scene import FinalizeScene, temp_path
+from tests.crash.finalize_scene import FinalizeScene
 from tests.crash.forkserver import ForkServer, Job, Outcome, Stopped
 from tests.crash.shim import NONE, Action, Injection, Questions
 from tests.crash.trees import Node, Tree
@@ -18,6 +18,10 @@ from tests.crash.trees import Node, Tree
 # 1 is a bug; 2 cannot be, the command line is right.
 STATUSES = frozenset({0, 3, 65, 75, 77})
 _LOST = frozenset({2})  # STATEDIR itself was taken away
+
+
+Theirs = Mapping[int, Node | None]
+"""Inode number → what may not change of a file that others keep in the attacker's directory."""
 
 
 class Attack(Struct, frozen=True):
@@ -40,7 +44,7 @@ class Rig:
         self.root, self.scene = root, scene
         self.trusted = scene.ids == (0, 0)
         self._victim = victim.lay(root.parent / "victims")
-        self._lay()
+        self.lay()
         self.first = self._run(None)
         self.calls = self.shim.count
 
@@ -56,18 +60,31 @@ class Rig:
 
     def suffer(self, attack: Attack) -> list[str]:
         """Lay everything out, attack, and say what was harmed."""
-        theirs = self._lay()
+        theirs = self.lay()
         outcome = self._run(attack)
         found = [] if self.shim.fired else ["the harness: nothing fired"]
+        taken = attack.swap.place is Place.STATEDIR
+        found += self.harm(theirs, outcome, also=_LOST if taken else frozenset())
+        return [f"{attack}: {one}" for one in found]
+
+    def harm(
+        self, theirs: Theirs, outcome: Outcome, *, also: frozenset[int] = frozenset()
+    ) -> list[str]:
+        """What of the victims, of `theirs` and of the promises a run has harmed."""
         harm = self._victim.harm()
         now = trees.look(self.root)
-        found += harm + victim.moved_harm(theirs, now) + self._gains(theirs)
-        found += [*self._judged(outcome, attack), *_leaks(now)]
         if harm:
             self._victim = victim.lay(self._victim.path)
-        return [f"{attack}: {one}\n{outcome.output[:300]}" for one in found]
+        harm += victim.moved_harm(theirs, now) + self._gains(theirs)
+        harm += [*_judged(outcome, STATUSES | also), *_leaks(now)]
+        return [f"{one}\n{outcome.output[:300]}" for one in harm]
 
-    def _lay(self) -> dict[int, Node | None]:
+    def run_alone(self) -> Outcome:
+        """A run that is not stopped anywhere."""
+        return self._run(None)
+
+    def lay(self) -> Theirs:
+        """Lay the scene out; what in it belongs to others."""
         self.scene.lay(self.root)
         others = [name for name, node in victim.theirs().items() if node.uid != ATTACKER]
         return victim.essence_by_inode(trees.look(self.root), others)
@@ -105,8 +122,12 @@ class Rig:
         kind, _, path = place.value.rpartition(b" ")
         if not kind:
             return path
+        return path.rpartition(b"/")[0] + b"/" + self.temp_of(path)
+
+    def temp_of(self, path: bytes) -> bytes:
+        """The temp name of the entry with this destination."""
         entries = self.scene.parts[0].entries
-        return next(temp_path(entry) for entry in entries if entry.destination == path)
+        return next(entry.temp for entry in entries if entry.destination == path)
 
     def _gains(self, theirs: Iterable[int]) -> list[str]:
         allowed = {ATTACKER: frozenset({ATTACKER})}
@@ -116,16 +137,16 @@ class Rig:
             top = self.root / "home"
         return victim.gains(top, self._victim.inodes.union(theirs), allowed)
 
-    def _judged(self, outcome: Outcome, attack: Attack) -> Iterator[str]:
-        taken = attack.swap.place is Place.STATEDIR
-        if outcome.status is None:
-            yield "law 9: the run did not end"
-        elif outcome.status not in STATUSES | (_LOST if taken else frozenset()):
-            yield f"ended with {outcome.status}"
-        if "Traceback" in outcome.output:
-            yield "the program calls it a bug of its own"
-        if SECRET.decode() in outcome.output:
-            yield "law 8: the secret was printed"
+
+def _judged(outcome: Outcome, statuses: Iterable[int]) -> Iterator[str]:
+    if outcome.status is None:
+        yield "law 9: the run did not end"
+    elif outcome.status not in statuses:
+        yield f"ended with {outcome.status}"
+    if "Traceback" in outcome.output:
+        yield "the program calls it a bug of its own"
+    if SECRET.decode() in outcome.output:
+        yield "law 8: the secret was printed"
 
 
 def _leaks(now: Tree) -> list[str]:
