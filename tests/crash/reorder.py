@@ -31,15 +31,32 @@ def states(
     one, and combinations drawn by `seed`.
     """
     drawn = random.Random(seed)
-    durable, pending = disk.copy(), list[Op]()
+    sure, pending = disk.copy(), list[Op]()
     seen: set[int] = set()
     for number, step in enumerate(steps):
         if isinstance(step, Op):
-            pending.append(step)
+            _begun(sure, pending, step)
             continue
-        yield from _distinct(durable, pending, seen, most, drawn, f"before sync {number}")
-        pending = _synced(durable, pending, step)
-    yield from _distinct(durable, pending, seen, most, drawn, "at the end")
+        yield from _distinct(sure, pending, seen, most, drawn, f"before sync {number}")
+        pending = _synced(sure, pending, step)
+    yield from _distinct(sure, pending, seen, most, drawn, "at the end")
+
+
+def durable(disk: Disk, steps: Sequence[Op | Sync]) -> Disk:
+    """What a crash at the end cannot take any more."""
+    sure, pending = disk.copy(), list[Op]()
+    for step in steps:
+        if isinstance(step, Op):
+            _begun(sure, pending, step)
+        else:
+            pending = _synced(sure, pending, step)
+    return sure
+
+
+def _begun(sure: Disk, pending: list[Op], op: Op) -> None:
+    """`op` is pending; an inode that it makes can be synced before its name is."""
+    op.change(sure, Part.NONE)
+    pending.append(op)
 
 
 def _distinct(

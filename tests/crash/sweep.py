@@ -211,6 +211,13 @@ def refusals(rig: Run) -> Iterator[Injection]:
                 yield Injection(Action.REFUSE, call.sequence, error=error, sticky=True)
 
 
+def short_writes(rig: Run) -> Iterator[Injection]:
+    """Every write that takes half of what it was given and says so."""
+    for call in rig.calls:
+        if call.name == "write" and call.result > 1:
+            yield Injection(Action.SHORT, call.sequence)
+
+
 def failed_syncs(rig: Run) -> Iterator[Injection]:
     """Every sync refused for good, once, and just often enough that the next one succeeds."""
     for at in range(1, rig.count(Kind.SYNC) + 1):

@@ -54,4 +54,5 @@ def test_refused_anywhere_the_agent_leaves_nothing_that_finalize_does_not_resolv
     rig: AgentRig,
 ) -> None:
     points = sweep.chosen(sweep.refusals(rig), budget(sample=25, ci=150))
+    points += sweep.short_writes(rig)
     assert count("agent", "refusal", map(rig.point, points)) == ""

@@ -94,6 +94,7 @@ def test_refused_at_any_call_it_loses_nothing_names_it_and_resumes(
 ) -> None:
     rig = rig_of(server, site, case, run, mode)
     points = sweep.chosen(sweep.refusals(rig), budget(sample=6, ci=25))
+    points += sweep.short_writes(rig)
     assert count("refusal", case.__name__, map(rig.point, points)) == ""
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests.crash import reorder, trees
-from tests.crash.disk import Disk, Op, Part, Sync, disk_of, written
+from tests.crash.disk import Disk, Op, Part, Sync, disk_of, history, written
 from tests.crash.forkserver import ForkServer
-from tests.crash.shim import Shim
+from tests.crash.shim import Call, Kind, Shim
 from tests.crash.standin_scene import scene
 from tests.crash.sweep import Finding, Rig
 from tests.crash.trees import Node
@@ -63,6 +63,14 @@ def test_an_fsync_of_a_directory_covers_its_names_and_not_those_of_another() -> 
     last = {state for state in contents(steps) if any(key == b"c" for key, _ in state)}
     names = {tuple(key for key, _ in state) for state in last}
     assert names == {(b"a", b"c"), (b"a", b"c", b"d/b")}
+
+
+def test_a_new_file_may_be_synced_before_its_name_is() -> None:
+    call = Call("open", Kind.CHANGE, 1, b"/r/new", b"", 3, 0, (0, 0o600, 0, 0), 0, 7, b"", 1, True)
+    made = history([call], b"/r", (0, 0))
+    steps: list[Op | Sync] = [*made, write(7, b"full"), Sync(inode=7)]
+    assert contents(steps) >= {(), ((b"new", b"full"),)}
+    assert reorder.durable(EMPTY, [*steps, Sync(2, b"")]).tree()[b"new"].content == b"full"
 
 
 def test_syncfs_covers_everything() -> None:
