@@ -34,7 +34,7 @@ class AgentRig:
             who,
         )
         self._tree = _sources(ids_of(who), mode)
-        self._lay()
+        self.before = self._lay()
         self.first = self._hand_over(NONE, log=True)
         self.calls = self.shim.log()
 

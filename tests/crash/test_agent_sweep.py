@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.crash import sweep, vendor
+from tests.crash import disk, reorder, sweep, vendor
 from tests.crash.agent_rig import AgentRig
+from tests.crash.finalize_scene import state_of
 from tests.crash.forkserver import SELF, ForkServer, Who, owner
 from tests.crash.programs import MODULES
 from tests.crash.shim import NONE, Shim
@@ -56,3 +57,14 @@ def test_refused_anywhere_the_agent_leaves_nothing_that_finalize_does_not_resolv
     points = sweep.chosen(sweep.refusals(rig), budget(sample=25, ci=150))
     points += sweep.short_writes(rig)
     assert count("agent", "refusal", map(rig.point, points)) == ""
+
+
+def test_the_record_is_durable_before_the_backend_is_told_to_start(rig: AgentRig) -> None:
+    told = next(index for index, call in enumerate(rig.calls) if call.other.endswith(b".started"))
+    owner = rig.before[b""]
+    ours = [call for call in rig.calls[:told] if b"/ledger" not in call.path]
+    steps = disk.history(ours, os.fsencode(rig.root), (owner.uid, owner.gid))
+    sure = reorder.durable(disk.disk_of(rig.before), steps).tree()
+    record = state_of(sure[b"state/d/0.state"].content)
+    assert record is not None
+    assert (record.recorded, record.handle) == (True, f"stub-{record.head.id}")
