@@ -71,6 +71,19 @@ def list_kinds(*, as_json: bool) -> None:
 
 
 @site.command()
+@click.argument("kind")
+def toml(kind: str) -> None:
+    """Print the settings to start from for a site of KIND, of `poststage site list`.
+
+    \b
+    Example:
+      poststage site toml slurm-lua > /etc/poststage/site.toml
+    """
+    with exit_on_error():
+        click.echo(hooks.toml_of(kind).read_text(encoding="utf-8"), nl=False)
+
+
+@site.command()
 @click.argument("name")
 @click.option(
     "--set",

@@ -102,7 +102,7 @@ class Cluster:
         until(lambda: _comm(pid), lambda comm: comm != "slurmctld", "slurmctld does not end")
 
     def until_saved(self) -> None:
-        """Wait until slurmctld has saved how the jobs stand now; a crash forgets what came later."""
+        """Wait until slurmctld has saved how the jobs stand now; a crash forgets what is later."""
         now = time.time_ns()
         state = self.slurm / "spool" / "ctld" / "job_state"
         until(lambda: state.stat().st_mtime_ns, lambda saved: saved > now, "jobs are not saved")
