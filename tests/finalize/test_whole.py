@@ -95,3 +95,14 @@ def test_parts_that_were_published_before_count(house: House, vendor: Vendor) ->
     arrived(house, vendor, house.entry("f1"), 1)
     assert run(house, vendor).exit_code is ExitCode.OK
     assert shown(house) == {"f0", "f1"}
+
+
+def test_a_damaged_state_file_beside_all_parts_holds_everything_back(
+    house: House, vendor: Vendor
+) -> None:
+    """Nobody can say which part it was, nor of what."""
+    for part in range(2):
+        arrived(house, vendor, house.entry(f"f{part}"), part)
+    (house.state / "d" / "x.state").write_bytes(b"damaged" * 20_000)
+    assert run(house, vendor).exit_code is ExitCode.DATA
+    assert shown(house) == set()
