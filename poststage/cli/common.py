@@ -92,6 +92,10 @@ def _fail_as_bug(error: Exception) -> None:
 
 def _fail(message: str, hint: str, code: int) -> None:
     print_error(message, hint)
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError, AttributeError):
+        drop_output()  # one failure is told once
     raise SystemExit(int(code))
 
 

@@ -109,10 +109,14 @@ def test_a_reader_that_goes_away_is_met_without_a_word() -> None:
 @pytest.mark.parametrize(
     "args", [("--version",), ("--help",), ("site", "show"), ("site", "show", "--json")]
 )
-def test_output_that_cannot_be_written_is_not_called_success(args: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_output_that_cannot_be_written_is_not_called_success_and_told_once(
+    args: tuple[str, ...], unbuffered: str
+) -> None:
+    env = environment({"PYTHONUNBUFFERED": unbuffered})
     with open("/dev/full", "wb") as full:
         ended = subprocess.run(
-            argv(*args), stdout=full, stderr=subprocess.PIPE, env=environment({}), check=False
+            argv(*args), stdout=full, stderr=subprocess.PIPE, env=env, check=False
         )
     assert ended.returncode == 75
     assert ended.stderr == b"error: No space left on device\n"
