@@ -91,7 +91,9 @@ def test_on_a_full_file_system_with_long_names_nothing_is_lost_and_space_is_enou
         full = finalize(server, scene, root)
         now = trees.look(root)
         assert laws.violations(scene, before, now) == []
-        assert full.status == (0 if scene.settled(now) else 75), full.output
+        assert full.status == 75  # if all is published: its report cannot be written
+        assert "No space left" in full.output
+        assert scene.settled(now) or system is not XFS  # its renames need no new block
         filler.unlink()
         assert until_done(server, scene, root).status == 0
         assert laws.violations(scene, before, trees.look(root)) == []
