@@ -46,7 +46,7 @@ def _row(one: DatasetReport) -> tuple[str, ...]:
     left = ", ".join(f"{n} {word}" for word, n in one.files.items() if word != "published")
     return (
         shown(one.dataset),
-        f"{one.parts_seen}/{one.parts}",
+        f"{one.parts_seen}/{one.parts or '?'}",
         str(one.files.get("published", 0)),
         render.size(one.published_bytes),
         left or "-",
