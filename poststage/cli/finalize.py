@@ -168,7 +168,8 @@ def _finalized(
     where = state_dirs if scr is None else (scr,)
     asked = runs.Asked(where, scheduler, job, user, deadline_s, scr is not None)
     with background.alone(state_dirs[0]) if detached else nullcontext():
-        run = runs.run(asked, settings, options_of(settings, requeued=requeued, **choices))
+        with telling.failure_told(where, job or "", settings):
+            run = runs.run(asked, settings, options_of(settings, requeued=requeued, **choices))
         code, reason = telling.summed_up(run.reports)
         if detached:
             background.keep_result(state_dirs[0], code, reason)

@@ -5,6 +5,7 @@ import os
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 import click
 
@@ -41,6 +42,21 @@ def scheduler_told(*, enabled: bool) -> Iterator[Told]:
     finally:
         if enabled:
             click.echo(reason.result_line(told.code, told.reason))
+
+
+@contextmanager
+def failure_told(where: Sequence[Path], job: str, settings: Settings) -> Iterator[None]:
+    """Log what ends the block before there is a report; it is raised again."""
+    try:
+        yield
+    except PoststageError as error:
+        names = shown(" ".join(map(str, where)))
+        report = Report(names, error.exit_code, (), (error.message,))
+        if words := eventlog.write(
+            events(report, job), to=settings.log_to, form=settings.log_format
+        ):
+            say(f"note: {words}")
+        raise
 
 
 def summed_up(reports: Sequence[Report]) -> tuple[int, str]:

@@ -17,6 +17,8 @@ local CONFIG = {
 local REASON_MAX = 120 -- characters that squeue and scontrol show
 local KNOWN = { statedir = true, publish = true, pool = true, capacity = true }
 local RUN_AGAIN = 75
+-- The owner's processes write to files of ours in the spool: 128 MiB and no more.
+local BOUNDED = "cd / && ulimit -f 262144 && "
 
 -- ---- small things ----------------------------------------------------------------------------
 
@@ -232,7 +234,7 @@ local function finalize_command(job, more)
 	add("--deadline", CONFIG.deadline_s)
 	if job.publish then add("--publish", job.publish) end
 	for _, path in ipairs(job.statedirs) do add("--dir", path) end
-	return "cd / && " .. as_owner(job) .. table.concat(words, " ") .. (more or "")
+	return BOUNDED .. as_owner(job) .. table.concat(words, " ") .. (more or "")
 end
 
 -- What the finalizer's own last line says: exit status and reason; nil if it said nothing.
@@ -313,7 +315,7 @@ function slurm_bb_setup(job_id, uid, gid, _, _, job_script)
 	wrong = remember(job)
 	if wrong then return failed("poststage: " .. wrong) end
 	for _, path in ipairs(job.statedirs) do
-		local made = run("umask 077; cd / && " .. as_owner(job) .. "mkdir -p -- " .. quote(path)
+		local made = run("umask 077; " .. BOUNDED .. as_owner(job) .. "mkdir -p -- " .. quote(path)
 			.. " 2>>" .. quote(CONFIG.spool .. "/log/" .. job_id))
 		if made ~= 0 then return failed("poststage: its owner cannot make statedir " .. path) end
 	end

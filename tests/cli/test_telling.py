@@ -55,6 +55,15 @@ def test_the_site_s_log_gets_a_line_for_each_file_dataset_and_run(tmp_path: Path
     assert found == ["file", "dataset", "run"]
 
 
+def test_an_error_before_any_report_is_logged_too(tmp_path: Path) -> None:
+    where = site(tmp_path, f'[log]\nto = "{tmp_path}/log"\n')
+    run("finalize", "--dir", tmp_path / "none", "--site", where)
+    note, ended = (tmp_path / "log").read_text().splitlines()
+    assert "event=note" in note
+    assert "is not a directory" in note
+    assert ended.endswith(f'event=run file={tmp_path}/none verdict="exit 2"')
+
+
 def test_the_site_s_script_gets_the_reports_and_the_reason(tmp_path: Path) -> None:
     failed(tmp_path / "state", "step")
     where = script(

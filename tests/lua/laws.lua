@@ -177,11 +177,13 @@ end
 
 function laws.os_execute_that_cannot_tell_is_an_error()
 	local path = job()
-	finalize("echo 'poststage-result: 0 all'")
-	os.execute = function() return -1 end
-	same((slurm_bb_data_out(17, path)), slurm.ERROR)
-	os.execute = function() return nil, "exit" end
-	same((slurm_bb_data_out(17, path)), slurm.ERROR)
+	write(dir .. "/spool/17.result", "poststage-result: 0 of an earlier run\n")
+	for _, told in ipairs({ { -1 }, { nil, "exit" }, {} }) do
+		os.execute = function() return told[1], told[2] end
+		local code, message = slurm_bb_data_out(17, path)
+		same(code, slurm.ERROR)
+		has(message, "ended with status 127")
+	end
 end
 
 function laws.the_finalizer_is_told_job_deadline_and_every_state_directory()
@@ -230,7 +232,10 @@ end
 
 function laws.half_of_what_was_remembered_is_nothing()
 	write(dir .. "/spool/19.job", "uid 1234\ngid 567\nstatedir /x\n")
-	same((slurm_bb_data_out(19, script("#BB_LUA statedir=/x"))), slurm.ERROR)
+	finalize("echo 'poststage-result: 0 all'")
+	local code, message = slurm_bb_data_out(19, script("#BB_LUA statedir=/x"))
+	same(code, slurm.ERROR)
+	has(message, "owner is not known")
 end
 
 function laws.teardown_forgets_the_job_and_touches_no_data()

@@ -25,8 +25,8 @@ def test_a_stage_out_that_is_killed_is_no_success_and_loses_nothing(
     with cluster.stage_out_timeout(3):
         job = staging_out(cluster, buffer)
         until(job.finalizers, lambda pids: not pids, "finalize is not killed")
-        reason = until(job.told, lambda told: "in progress" not in told[1], "no reason")
-    assert reason[0] == "STAGE_OUT"
+        job.until_reason("slurm_bb_data_out")
+    assert job.told()[0] == "STAGE_OUT"
     buffer.fault("--clear")
     done = job.finalize()
     assert done.returncode == 0, done.stderr
@@ -66,8 +66,8 @@ def test_a_killed_finalizer_is_an_error_and_never_a_success(
     job = staging_out(cluster, buffer)
     for pid in job.finalizers():
         cluster.command("kill", f"-{number.value}", pid)
-    reason = until(job.told, lambda told: "in progress" not in told[1], "no reason")
-    assert reason[0] == "STAGE_OUT"
+    job.until_reason("slurm_bb_data_out")
+    assert job.told()[0] == "STAGE_OUT"
     buffer.fault("--clear")
     assert job.finalize().returncode == 0
     assert buffer.arrived() == buffer.expected(job.id)
