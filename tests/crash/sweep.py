@@ -18,7 +18,6 @@ from tests.crash.laws import Scene
 from tests.crash.shim import NONE, Action, Call, Injection, Kind
 from tests.crash.trees import Node, Tree
 
-KILLED = -9
 NEEDS_PERSON = 3
 ERRNOS = (
     errno.ENOSPC,
@@ -62,7 +61,6 @@ class Rig:
         self.before = self._lay()
         self.first = self.run(log=True)
         self.calls = self.shim.log()
-        self.counted = self.shim.count
         self.end = trees.look(root)
 
     def uninterrupted(self) -> Finding:
