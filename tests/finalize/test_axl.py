@@ -225,7 +225,7 @@ def test_what_took_the_name_since_is_kept_as_a_conflict_copy(axl: Axl) -> None:
     assert_settled(axl)
 
 
-@pytest.mark.parametrize("ctime_ns", [FUTURE_NS, MTIME_NS])
+@pytest.mark.parametrize("ctime_ns", [FUTURE_NS, MTIME_NS], ids=["future", "past"])
 def test_a_cancelled_transfer_displaces_nothing(axl: Axl, ctime_ns: int) -> None:
     put(axl.path(), b"the last job's output")
     axl.temp(mtime_ns=FUTURE_NS)
