@@ -108,8 +108,8 @@ def session(
 ) -> Iterator[Session]:
     """A connection to the daemon of `root`.
 
-    Its user is this one or root, or one of `owners`: whoever made a directory that anyone
-    could have made is not believed.
+    Its user, and that of the directory or symlink called `root`, is this one or root, or one
+    of `owners`: whoever made a name that anyone could have made is not believed.
 
     Raises:
         BackendError: nobody listens there, or somebody who is not to be believed.
@@ -118,10 +118,9 @@ def session(
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as link:
         # A blocking connect waits while the backlog is full; one with settimeout is refused.
         link.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _timeval(timeout_s))
-        _connect(link, root, where)
         trusted = owners or frozenset({0, os.geteuid()})
-        if peer_uid(link) not in trusted:
-            raise BackendError(f"{where}: belongs to uid {peer_uid(link)}, which is not believed")
+        _connect(link, root, where, trusted)
+        _believe(peer_uid(link), trusted, where)
         yield Session(link, where, timeout_s)
 
 
@@ -129,11 +128,19 @@ def _timeval(seconds: float) -> bytes:
     return struct.pack("ll", int(seconds), int(seconds % 1 * 1_000_000) or 1)
 
 
-def _connect(link: socket.socket, root: Path, where: str) -> None:
+def _believe(uid: int, trusted: frozenset[int], where: str) -> None:
+    if uid not in trusted:
+        raise BackendError(f"{where}: belongs to uid {uid}, which is not believed")
+
+
+def _connect(link: socket.socket, root: Path, where: str, trusted: frozenset[int]) -> None:
     try:
+        # A symlink of somebody else's may lead to another daemon of ours, which knows nothing.
+        _believe(os.lstat(root).st_uid, trusted, where)
         # Through the directory's descriptor: sun_path has room for 107 bytes only, unix(7).
         root_fd = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
+            _believe(os.fstat(root_fd).st_uid, trusted, where)
             link.connect(b"/proc/self/fd/%d/%s" % (root_fd, SOCKET))
         finally:
             os.close(root_fd)

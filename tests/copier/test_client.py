@@ -96,9 +96,8 @@ def test_a_socket_that_nobody_listens_at_is_away(tmp_path: Path) -> None:
         pass
 
 
-def test_a_daemon_of_somebody_else_is_not_believed(tmp_path: Path) -> None:
+def test_a_directory_of_somebody_else_is_not_believed_nor_asked(tmp_path: Path) -> None:
     with (
-        fake(tmp_path),
         pytest.raises(BackendError, match="is not believed"),
         client.session(tmp_path, 30, owners=frozenset({4242})),
     ):
