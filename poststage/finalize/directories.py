@@ -22,18 +22,28 @@ def make_directories(jobs: Iterable[Job], work: Work) -> None:
     """Make what is missing of the directories of `jobs`, private to their owner; durable.
 
     The agent makes them before it starts a transfer; this is for one that was killed before
-    that and had no file to start one for. What cannot be made is told by `finish_directory`.
+    that and had no file to start one for. Where files were moved and none of them can be
+    seen, the file system may not be mounted: nothing is made on its bare mount point.
+    What cannot be made is told by `finish_directory`.
     """
     wanted = {
         entry.destination: entry.meta
         for job in jobs
-        if not work.hold and made_later(job) is None
+        if not work.hold and made_later(job) is None and _may_make(job)
         for _, entry in job.open_entries
         if entry.kind is Kind.DIRECTORY and entry.prior is None
     }
     for path, meta in sorted(wanted.items(), key=lambda item: item[0]):
         with suppress(OSError, PoststageError):
             _make(path, meta, work)
+
+
+def _may_make(job: Job) -> bool:
+    files = [i for i, entry in enumerate(job.state.entries) if entry.kind is Kind.FILE]
+    return not files or any(
+        index in job.outcomes and job.outcomes[index].verdict is Verdict.PUBLISHED
+        for index in files
+    )
 
 
 def _make(path: bytes, meta: Meta, work: Work) -> None:
@@ -72,9 +82,12 @@ def _finished(entry: Entry, work: Work, cancelled: Outcome | None) -> Outcome:
         parent_fd = work.dirs.fd(parent)
         info = fsops.facts(parent_fd, name)
     except FileNotFoundError:
-        return cancelled or outcome(Verdict.UNKNOWN, "the directory above it is not there")
+        return cancelled or outcome(
+            Verdict.UNKNOWN, "the directory above it is not there; is its file system mounted?"
+        )
     if info is None:
-        return cancelled or outcome(Verdict.UNKNOWN, "it is not there and could not be made")
+        reason = "it is not there; is its file system mounted?"
+        return cancelled or outcome(Verdict.UNKNOWN, reason)
     if not stat.S_ISDIR(info.st_mode):
         return outcome(Verdict.CONFLICT, _IN_THE_WAY)
     wanted = _wanted(entry, info, work)

@@ -1,11 +1,13 @@
 """Asking backends: one probe each, opened when first needed; no answer is an answer."""
 
+import math
+import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 
 from poststage import backends
-from poststage.backends.base import Answer, Probe
+from poststage.backends.base import Answer, Context, Probe
 from poststage.config import Settings
 from poststage.errors import BackendError, PoststageError
 from poststage.finalize.pending import Pending
@@ -14,14 +16,26 @@ from poststage.statefile import axl
 
 _NOTHING_TO_MOVE = Answer(TransferState.FULLSUCCESS)
 _COPIED_BY_ITSELF = Answer(TransferState.PARTIALSUCCESS, reason="nobody copies it any more")
+_PATIENCE_LEAST_S = 0.5
 NEVER_STARTED = "its transfer was never started: the job ended first"
 
 
 class Probes:
     """The probes of one run. `close` when done."""
 
-    def __init__(self, settings: Settings, state_dir: Path, *, may_cancel: bool = True) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        state_dir: Path,
+        *,
+        may_cancel: bool = True,
+        deadline_s: float = math.inf,
+    ) -> None:
+        """With a deadline, a backend that keeps silent is given a third of it at most."""
         self._settings = settings
+        self._patience_s = round(max(deadline_s / 3, _PATIENCE_LEAST_S), 1)
+        self._silent: dict[str, tuple[float, str]] = {}
+        """Backend → until when it is not asked again, and what became of the last question."""
         self._may_cancel = may_cancel
         self._state_dir = state_dir
         self._open: dict[str, Probe | PoststageError] = {}
@@ -50,20 +64,41 @@ class Probes:
         probe = self._probe(name)
         if isinstance(probe, PoststageError):
             return dict.fromkeys((one.path for one in group), _unknown(probe))
+        until, reason = self._silent.get(name, (0.0, ""))
+        begin = time.monotonic()
+        if begin < until:
+            answer = Answer(TransferState.UNKNOWN, reason=reason)
+            return dict.fromkeys((one.path for one in group), answer)
         try:
-            return _asked(probe, group, may_cancel=self._may_cancel)
+            answers = _asked(probe, group, may_cancel=self._may_cancel)
         except BackendError as error:
-            return dict.fromkeys((one.path for one in group), _unknown(error))
+            answers = dict.fromkeys((one.path for one in group), _unknown(error))
+        self._note_silence(name, answers, time.monotonic() - begin)
+        return answers
+
+    def _note_silence(self, name: str, answers: Mapping[bytes, Answer], took_s: float) -> None:
+        """One that used up our patience is not asked for every window of state files anew."""
+        unknown = [one for one in answers.values() if one.state is TransferState.UNKNOWN]
+        if len(unknown) == len(answers) and took_s >= _PATIENCE_LEAST_S:
+            self._silent[name] = (time.monotonic() + 10 * took_s, unknown[0].reason)
 
     def _probe(self, name: str) -> Probe | PoststageError:
         if name not in self._open:
             try:
                 backend = backends.load(name, self._settings)
                 context = backends.context(backend, self._settings, self._state_dir)
-                self._open[name] = backend.open_probe(context)
+                self._open[name] = backend.open_probe(self._hurried(context))
             except PoststageError as error:
                 self._open[name] = error
         return self._open[name]
+
+    def _hurried(self, context: Context) -> Context:
+        """`context` with no timeout longer than our patience."""
+        timeout_s = context.settings.get("timeout_s")
+        if timeout_s is None or timeout_s <= self._patience_s:
+            return context
+        settings = {**context.settings, "timeout_s": self._patience_s}
+        return Context(context.state_dir, settings)
 
 
 def _asked(probe: Probe, group: list[Pending], *, may_cancel: bool) -> Mapping[bytes, Answer]:

@@ -48,7 +48,12 @@ class Windows:
     def __init__(self, state_dir: Path, options: Options, stopped: Callable[[], bool]) -> None:
         self._root = os.fsencode(state_dir)
         self._options = options
-        self.probes = Probes(options.settings, state_dir, may_cancel=not options.dry_run)
+        self.probes = Probes(
+            options.settings,
+            state_dir,
+            may_cancel=not options.dry_run,
+            deadline_s=options.deadline_s,
+        )
         as_root = options.restore_owners
         self._dirs = Dirs(open_unswappable if as_root else fsops.open_dir)
         self._state_dirs = Dirs(open_roots_alone if as_root else fsops.open_dir)

@@ -98,8 +98,25 @@ def test_the_deadline_holds_although_the_backend_never_answers(own: Story) -> No
     own.hand_over(own.source())
     own.emulator.faults(hang=True)
     done = own.finalize("--deadline", "1", code=ExitCode.RUN_AGAIN)
-    assert "no answer within 1 s; what it holds is unknown" in done.text
+    assert "no answer within 0.5 s; what it holds is unknown" in done.text
     assert len(own.temps()) == 1
+    os.kill(own.emulator.pid, signal.SIGKILL)
+    own.emulator.start()
+    own.emulator.faults()
+    own.finalize()
+
+
+def test_a_silent_backend_leaves_time_for_the_report_whatever_its_own_timeout_is(
+    own: Story,
+) -> None:
+    own.hand_over(own.source())
+    own.emulator.faults(hang=True)
+    patient = own.site.read_text().replace("timeout_s = 1.0", "timeout_s = 600.0")
+    assert "600.0" in patient
+    own.site.write_text(patient)
+    report = own.report("--deadline", "3", code=ExitCode.RUN_AGAIN)
+    assert verdicts(report) == {"unknown": 1}
+    assert "no answer within 1 s" in report["datasets"][0]["problems"][0]["reason"]
     os.kill(own.emulator.pid, signal.SIGKILL)
     own.emulator.start()
     own.emulator.faults()

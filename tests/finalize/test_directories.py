@@ -170,3 +170,13 @@ def test_owners_of_directories_are_restored_where_owners_are(house: House, resto
     info = (house.dst / "sub").stat()
     assert (info.st_uid, info.st_gid) == ((PLAIN, OTHER) if restores else (0, 0))
     assert stat.S_IMODE(info.st_mode) == 0o2750
+
+
+def test_where_none_of_the_files_can_be_seen_no_directory_is_made(house: House) -> None:
+    """The destination's file system may not be mounted: its bare mount point stays bare."""
+    made = directory(house, "sub", 0o755, made=False)
+    file = house.entry("sub/f", 1)
+    first, second = h.settle(house.job(made, file), last=True)
+    assert (first.verdict, second.verdict) == (Verdict.UNKNOWN, Verdict.UNKNOWN)
+    assert "mounted" in first.reason
+    assert not (house.dst / "sub").exists()
