@@ -7,16 +7,20 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Literal, Self
 
 from poststage import backends, config, registry
 from poststage.agent import ranks
+from poststage.agent.reopened import Earlier
+from poststage.agent.replacing import make_way
 from poststage.agent.transfer import Transfer
 from poststage.backends.base import Backend, Context, Mover, Probe
 from poststage.errors import UsageError
 from poststage.model import Head
+from poststage.statefile import layout
 
 STATE_DIR = "POSTSTAGE_STATE_DIR"
+Existing = Literal["refuse", "new"]
 _JOB_IDS = ("SLURM_JOB_ID", "LSB_JOBID", "PBS_JOBID", "FLUX_JOB_ID", "POSTSTAGE_JOB_ID")
 
 
@@ -48,9 +52,8 @@ def open_agent(
     settings = config.load(None if site is None else Path(site))
     loaded = backends.load(backend or settings.backend, settings)
     path = Path(os.path.abspath(where))
-    agent = Agent(path, loaded, backends.context(loaded, settings, path), part, parts)
+    agent = Agent(path, loaded, backends.context(loaded, settings, path), settings, part, parts)
     agent.state_root = Path(settings.state_root) if settings.state_root else None
-    agent.ends_with_job = settings.ends_with_job
     return agent
 
 
@@ -62,14 +65,21 @@ class Agent:
     """
 
     def __init__(
-        self, state_dir: Path, backend: Backend, context: Context, part: int, parts: int
+        self,
+        state_dir: Path,
+        backend: Backend,
+        context: Context,
+        settings: config.Settings,
+        part: int,
+        parts: int,
     ) -> None:
         self.state_dir = state_dir
+        self._settings = settings
         self.backend = backend.name
         self.part, self.parts = part, parts
         self.state_root: Path | None = None
         """Where STATEDIR is registered with the first transfer; None once it is, or for nowhere."""
-        self.ends_with_job = False
+        self.ends_with_job = settings.ends_with_job
         """Whether transfers end with the job, where they are not told."""
         self._backend = backend
         self._context = context
@@ -85,6 +95,7 @@ class Agent:
         *,
         move: bool = False,
         ends_with_job: bool | None = None,
+        existing: Existing = "refuse",
     ) -> Transfer:
         """A new transfer, empty: part `part` of `parts` of `dataset`. Not collective.
 
@@ -92,9 +103,12 @@ class Agent:
         What still runs when the job is gone is cancelled with `ends_with_job`, and goes on
         without; None is as the site has settled.
 
+        An earlier transfer of this part that is not over is refused; with `existing="new"` it
+        is cancelled and its partial files are deleted. To go on with it, see `open`.
+
         Raises:
-            UsageError: a transfer of this part of the dataset is not over yet, or the
-                names or numbers make no sense.
+            UsageError: a transfer of this part of the dataset is not over yet (with "new": has
+                moved files that are not published), or the names or numbers make no sense.
         """
         part = self.part if part is None else part
         parts = self.parts if parts is None else parts
@@ -113,10 +127,37 @@ class Agent:
             move=move,
             ends_with_job=self.ends_with_job if ends_with_job is None else ends_with_job,
         )
+        if existing == "new":
+            self._make_way(dataset, part)
         transfer = Transfer(self, head)
         self._register(transfer)
         self._transfers = [one for one in self._transfers if one.is_open] + [transfer]
         return transfer
+
+    def open(self, dataset: str, part: int | None = None) -> Earlier:
+        """The transfer of this part that an earlier process recorded: to ask, cancel, resume.
+
+        Raises:
+            UsageError: there is none that is not over.
+        """
+        return Earlier(self._state_file(dataset, part), self.state_dir, self._settings)
+
+    def _state_file(self, dataset: str, part: int | None) -> bytes:
+        directory = layout.dataset_dir_name(dataset)
+        name = layout.state_name(self.part if part is None else part)
+        return os.path.join(os.fsencode(self.state_dir), directory, name)
+
+    def _make_way(self, dataset: str, part: int) -> None:
+        path = self._state_file(dataset, part)
+        if not os.path.lexists(path):
+            return
+        try:
+            earlier = Earlier(path, self.state_dir, self._settings)
+        except UsageError:
+            return  # nothing whole in it: the new one clears it away
+        with earlier:
+            if earlier.state().recorded:
+                make_way(earlier)
 
     def _register(self, transfer: Transfer) -> None:
         """Note this STATEDIR where a finalizer looks that is given none; once, before a start."""

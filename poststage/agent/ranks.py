@@ -155,7 +155,7 @@ class Ranks:
         try:
             yield
         except Exception as error:  # noqa: BLE001 - told to all ranks and raised on rank 0
-            failure, cause = _failure(error), error
+            failure, cause = failure_of(error), error
         failures = self.everyone(failure)
         if any(failures):
             self._fail(failures, cause)
@@ -224,7 +224,8 @@ def _first_hint(failures: Sequence[Failure | None]) -> str:
     return next((one.hint for one in failures if one is not None), "")
 
 
-def _failure(error: Exception) -> Failure:
+def failure_of(error: Exception) -> Failure:
+    """What the other ranks are told of `error`."""
     if isinstance(error, PoststageError):
         return Failure(error.message, error.hint, int(error.exit_code))
     if isinstance(error, OSError):

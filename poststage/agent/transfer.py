@@ -89,6 +89,11 @@ class Transfer:
         """Whether the backend was not told of it, so that nothing has begun."""
         return self._phase in {_Phase.OPEN, _Phase.RECORDED}
 
+    @property
+    def is_discarded(self) -> bool:
+        """Whether it was given up before it was dispatched."""
+        return self._phase is _Phase.DISCARDED
+
     def append(self, observed: Iterable[Observed]) -> None:
         """Add what `observe_all` has seen. For programs that observe in several processes.
 

@@ -6,6 +6,7 @@ import click
 
 from poststage import config
 from poststage.agent.known import Known, Probes
+from poststage.agent.reopened import Earlier
 from poststage.backends.base import Answer
 from poststage.cli.common import dir_option, exit_on_error, json_option, say, site_option
 from poststage.cli.owner import become_owner
@@ -23,8 +24,9 @@ def resume(*, state_dir: Path, dataset: str | None, site: Path | None, as_json: 
     """Continue transfers that were stopped, from what is proven to be copied.
 
     For a backend that ends with its job (`local`): run this in a next job, on the node
-    where the sources still are. Transfers that run or have ended are left alone; those
-    that were never started are `finalize`'s. Safe to run again.
+    where the sources still are. One of which a source has changed or is missing is not
+    resumed. Transfers that run or have ended are left alone; those that were never
+    started are `finalize`'s. Safe to run again.
 
     Exit status: 0 nothing is stopped any more, 75 something still is, or a backend did not answer.
 
@@ -38,7 +40,9 @@ def resume(*, state_dir: Path, dataset: str | None, site: Path | None, as_json: 
         transfers, codes = read(state_dir, dataset)
         with Probes(settings, state_dir) as probes:
             answers = probes.answers(transfers)
-            after = {one.path: _resumed(probes, one, answers[one.path]) for one in transfers}
+        after = {
+            one.path: _resumed(one, answers[one.path], settings, state_dir) for one in transfers
+        }
         show(transfers, after, as_json=as_json)
         went_on = sum(
             answers[path].state is TransferState.STOPPED and _goes_on(answer.state)
@@ -49,16 +53,13 @@ def resume(*, state_dir: Path, dataset: str | None, site: Path | None, as_json: 
         raise SystemExit(int(worst(codes | stuck)))
 
 
-def _resumed(probes: Probes, one: Known, answer: Answer) -> Answer:
+def _resumed(one: Known, answer: Answer, settings: config.Settings, state_dir: Path) -> Answer:
     """What the backend says of `one` after it was told to go on; `answer` if it was not told."""
     if answer.state is not TransferState.STOPPED:
         return answer
     try:
-        probe = probes.of(one.backend)
-        handle = probes.handle(one)
-        if handle is None or not probe.capabilities.resumable:
-            return Answer(answer.state, reason=f"backend {one.backend} cannot resume it")
-        return probe.resume(handle)
+        with Earlier(one.path, state_dir, settings) as earlier:
+            return earlier.resume()
     except PoststageError as error:
         return Answer(TransferState.STOPPED, reason=error.message)
 

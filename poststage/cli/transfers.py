@@ -1,12 +1,13 @@
 """`poststage wait` and `poststage cancel`: the transfers of a STATEDIR as a whole."""
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import click
 
 from poststage import config
-from poststage.agent import known, poll
+from poststage.agent import known, poll, zombie
 from poststage.agent.known import Known, Probes
 from poststage.backends.base import Answer
 from poststage.cli.common import (
@@ -67,23 +68,35 @@ def wait(
 @click.command()
 @dir_option
 @click.option("--dataset", metavar="NAME", help="Only the transfers of this dataset.")
+@click.option(
+    "--temp",
+    metavar="FILE",
+    type=click.Path(path_type=bytes),
+    help="Only the transfer that this temp file names, its state file there or not.",
+)
 @site_option
 @json_option
-def cancel(*, state_dir: Path, dataset: str | None, site: Path | None, as_json: bool) -> None:
+def cancel(
+    *, state_dir: Path, dataset: str | None, temp: bytes | None, site: Path | None, as_json: bool
+) -> None:
     """Make the backends stop what has not ended, and record it. Safe to run again.
 
     Afterwards `finalize` publishes what had arrived and deletes partial temp files; the
-    sources are not touched.
+    sources are not touched. The name of a stray temp file of an old job, ours or AXL's for
+    IBM's burst buffer, leads to whoever may still write it: --temp.
 
     Exit status: 0 all have ended, 75 a backend did not answer: run it again.
 
     \b
-    Example:
+    Examples:
       poststage cancel --dir /lustre/me/state --dataset step.7
+      poststage cancel --dir /lustre/me/state --temp /lustre/me/.x.0123456789abcdef-0.poststage
     """
     with exit_on_error():
         settings = config.load(site)
         become_owner(state_dir, settings)
+        if temp is not None:
+            raise SystemExit(int(_zombie_cancelled(temp, settings, state_dir, as_json=as_json)))
         transfers, codes = read(state_dir, dataset)
         with Probes(settings, state_dir) as probes:
             answers = {one.path: _cancelled(probes, one) for one in transfers}
@@ -92,6 +105,21 @@ def cancel(*, state_dir: Path, dataset: str | None, site: Path | None, as_json: 
             say("next: finalize publishes what had arrived and deletes partial temp files")
         codes |= {ExitCode.RUN_AGAIN for answer in answers.values() if not answer.state.ended}
         raise SystemExit(int(worst(codes)))
+
+
+def _zombie_cancelled(
+    temp: bytes, settings: config.Settings, state_dir: Path, *, as_json: bool
+) -> ExitCode:
+    """Cancel what the temp file `temp` names; the exit status."""
+    found = zombie.of_temp(os.path.basename(temp))
+    with Probes(settings, state_dir) as probes:
+        answer = zombie.cancel(found, probes, settings.allowed_backends)
+    if as_json:
+        document = {"tag": found.tag, "handle": found.handle}
+        emit_json([{**document, "state": answer.state.value, "reason": answer.reason}])
+    reason = f": {shown(answer.reason)}" if answer.reason else ""
+    say(f"transfer {found.tag or found.handle}: {answer.state.value}{reason}")
+    return ExitCode.OK if answer.state.ended else ExitCode.RUN_AGAIN
 
 
 def read(state_dir: Path, dataset: str | None) -> tuple[list[Known], set[ExitCode]]:

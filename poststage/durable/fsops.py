@@ -367,6 +367,22 @@ def drop_cache(fd: int) -> None:
     os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
 
 
+def has_writer(fd: int) -> bool:
+    """Whether a process of this machine has the file open for writing (fcntl(2), leases).
+
+    False also where nobody can tell: another machine's processes, a file system without
+    leases, a file of another user's. `fd` is open for reading alone.
+    """
+    try:
+        fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    return False
+
+
 def is_regular(info: os.stat_result) -> bool:
     """Whether lstat or fstat saw a regular file."""
     return stat.S_ISREG(info.st_mode)

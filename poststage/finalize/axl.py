@@ -17,6 +17,7 @@ from poststage.model import Foreign, Identity, Meta, Verdict
 SKEW_NS = 5 * 10**9  # clocks of two file systems may differ by this much
 _SECOND_NS = 10**9
 CANCELLED = "its transfer was cancelled, so what stands at the destination is left alone"
+WRITTEN = Plan(Action.NONE, Verdict.RUNNING, "a process of this machine still writes it")
 _SPECIAL = 0o6000  # setuid and setgid: AXL sets the mode first, and its chown takes them away
 
 

@@ -62,6 +62,8 @@ def _looked(
     if one is None:
         return seen, plan_file(seen), fd
     judged = axl.judged(seen, one, cancelled=job.state.cancelled)
+    if judged.plan.action is Action.DELETE and fsops.has_writer(fd):
+        return judged.seen, axl.WRITTEN, fd
     if fd < 0 and judged.seen.temp is not None:
         fd = fsops.open_file(dir_fd, judged.seen.entry.temp)
     return judged.seen, judged.plan, fd

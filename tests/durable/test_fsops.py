@@ -315,3 +315,27 @@ def test_no_descriptor_is_inherited_by_a_program(dir_fd: int, tmp_path: Path) ->
     for fd in fds[1:]:
         os.close(fd)
     assert ended.stdout.split() == ["False"] * len(fds)
+
+
+def test_a_writer_of_this_machine_is_seen_and_a_reader_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "f"
+    path.write_bytes(b"x")
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        assert not fsops.has_writer(fd)
+        with open(path, "rb"):
+            assert not fsops.has_writer(fd)
+        with open(path, "ab"):
+            assert fsops.has_writer(fd)
+        assert not fsops.has_writer(fd)
+    finally:
+        os.close(fd)
+
+
+def test_where_nobody_can_tell_of_writers_none_is_seen() -> None:
+    read_end, write_end = os.pipe()
+    try:
+        assert not fsops.has_writer(read_end)
+    finally:
+        os.close(read_end)
+        os.close(write_end)

@@ -506,3 +506,14 @@ def test_what_stands_aside_and_under_the_temp_name_steps_aside() -> None:
     sized = Foreign(sized=True)
     expected = (Action.SET_ASIDE, Verdict.CONFLICT)
     assert judge(Fate.UNPROVEN, one=sized, **seen) == expected
+
+
+def test_a_short_temp_file_that_a_process_here_still_writes_is_kept(axl: Axl) -> None:
+    path = axl.temp(content=NEW[:5])
+    axl.record()
+    with open(path, "ab"):
+        code, files, reason = axl.ends()
+        assert (code, files) == (ExitCode.RUN_AGAIN, {"running": 1})
+        assert "still writes it" in reason
+        assert axl.names() == {"f._AXL"}
+    assert axl.ends()[1] == {"failed": 1}
