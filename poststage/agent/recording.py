@@ -6,7 +6,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from poststage import names
-from poststage.agent import explain, places, poll
+from poststage.agent import earlier, explain, places, poll
 from poststage.durable import fsops, lock
 from poststage.errors import RunAgainError, UsageError
 from poststage.model import Entry, Head
@@ -94,6 +94,7 @@ class Recording:
 
     def _create(self, head: Head) -> StateWriter:
         with explain.explained(self._what, _UNTOUCHED):
+            self._require_unused(head)
             self._clear_dead()
             try:
                 writer = StateWriter.create(self._dir_fd, self._name, head)
@@ -104,12 +105,25 @@ class Recording:
             if not poll.until(lambda: lock.try_lock(writer.fd), bool, _LOCK_S):
                 raise RunAgainError(f"{self._what}: another process holds it; {_UNTOUCHED}")
             self.require_ours()
+            self._require_unused_now(head)
             with explain.explained(self._what, _UNTOUCHED):
                 writer.flush()  # whoever finds it after a kill reads whose it was
         except BaseException:
             writer.close()
             raise
         return writer
+
+    def _require_unused(self, head: Head) -> None:
+        with explain.explained(self._what, _UNTOUCHED):
+            earlier.require_unused(self._directory, self._dir_fd, self._name, head.dataset)
+
+    def _require_unused_now(self, head: Head) -> None:
+        """Once more: a finalizer may have set the part aside just before the file was made."""
+        try:
+            self._require_unused(head)
+        except BaseException:
+            fsops.unlink(self._dir_fd, self._name)
+            raise
 
     def _clear_dead(self) -> None:
         """Remove the file of an agent that was killed before all was recorded: it started nothing.

@@ -98,7 +98,7 @@ def out(
     job's ranks share out files that every node sees. Every rank is told the same SRC,
     DEST or LIST; the first rank of the node (of the job) reads them.
 
-    The same --dataset again, before `finalize` is done with it: changes nothing, says so.
+    The same --dataset again: changes nothing, says so. `poststage forget` frees its name.
 
     Exit status: 0 handed over (with --wait: moved), 2 wrong usage, 3 a source cannot be
     handed over (with --wait: a transfer has failed), 75 try again later.
