@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from poststage import registry
+from poststage import open_agent, registry
 from poststage.errors import RunAgainError, UsageError
 
 DAY_NS = 24 * 3600 * 10**9
@@ -74,6 +74,33 @@ def test_a_root_that_is_not_there_is_an_error_before_anything_starts(tmp_path: P
         registry.register(tmp_path / "none", "12", tmp_path)
     with pytest.raises(UsageError, match="cannot be opened"):
         registry.registered(tmp_path / "none")
+
+
+def site(top: Path) -> Path:
+    """Settings of a site whose agents register in top/root."""
+    path = top / "site.toml"
+    path.write_text(f'[site]\nstate_root = "{top}/root"\n')
+    return path
+
+
+def test_an_agent_registers_with_its_first_transfer(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("POSTSTAGE_JOB_ID", "12")
+    with open_agent(tmp_path / "state", site=site(tmp_path)) as agent:
+        assert registry.registered(root) == []
+        agent.transfer("step.0").discard()
+        agent.transfer("step.1").discard()
+    (one,) = registry.registered(root)
+    assert (one.job, one.state_dir) == ("12", os.fsencode(tmp_path / "state"))
+
+
+def test_an_agent_that_cannot_register_records_nothing(tmp_path: Path) -> None:
+    agent = open_agent(tmp_path / "state", site=site(tmp_path))
+    with pytest.raises(RunAgainError, match="nothing was started"):
+        agent.transfer("step.0")
+    agent.close()
+    assert not list((tmp_path / "state").rglob("*.state"))
 
 
 def test_it_is_forgotten_when_its_job_is_gone(root: Path, tmp_path: Path) -> None:

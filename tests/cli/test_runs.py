@@ -71,6 +71,14 @@ def test_of_a_job_only_what_it_registered_is_finalized_and_then_forgotten(
     assert registered(tmp_path) == ["2"]
 
 
+def test_what_needs_a_person_stays_registered(tmp_path: Path, site: Path) -> None:
+    failed(tmp_path / "a", "bad")
+    registry.register(tmp_path / "root", "1", tmp_path / "a")
+    path = squeue(tmp_path, 'echo "1 COMPLETED"')
+    assert run("finalize", "--site", site, "--job", "1", PATH=path).code == 3
+    assert registered(tmp_path) == ["1"]
+
+
 def test_what_is_wrong_with_one_does_not_stop_the_others(tmp_path: Path, site: Path) -> None:
     registry.register(tmp_path / "root", "1", tmp_path / "none")
     done(tmp_path / "b", "whole")
@@ -168,3 +176,20 @@ def test_root_finalizes_each_registration_as_who_made_it(public: Path) -> None:
     assert [one["exit_code"] for one in ended.json()["runs"]] == [0]
     assert (public / "b" / "whole.report.json").stat().st_uid == 65534
     assert not (public / "a" / "whole.report.json").exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="root alone finalizes for others")
+def test_who_registers_another_s_directory_gains_nothing(public: Path) -> None:
+    (public / "root").mkdir()
+    site = public / "site.toml"
+    site.write_text(f'[site]\nstate_root = "{public}/root"\n')
+    path = running(public / "theirs", "step")
+    for one in (public / "theirs", *(public / "theirs").rglob("*")):
+        os.chown(one, 65534, 65534)
+    (public / "theirs").chmod(0o700)
+    registry.register(public / "root", "1", public / "theirs")
+    (link,) = (public / "root").iterdir()
+    os.chown(link, 1, 1, follow_symlinks=False)
+    ended = run("finalize", "--site", site, "--json", "--no-wait")
+    assert [one["exit_code"] for one in ended.json()["runs"]] == [77]
+    assert path.exists()
