@@ -3,7 +3,6 @@
 import os
 import signal
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,16 +10,7 @@ import pytest
 from poststage.cli import detached
 from poststage.errors import ExitCode
 from tests.cli.run import done, failed, run, running
-
-DEADLINE_S = 30.0
-
-
-def until(condition: Callable[[], object], what: str) -> None:
-    """Look until it holds; there is a deadline."""
-    end = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < end, what
-        time.sleep(0.02)  # between two looks; the event itself ends the waiting
+from tests.site.scene import until
 
 
 @pytest.fixture
