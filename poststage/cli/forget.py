@@ -12,11 +12,13 @@ from msgspec import Struct
 from poststage import config
 from poststage.cli import render
 from poststage.cli.common import dir_option, exit_on_error, say, site_option
+from poststage.cli.last_word import last_word, left_behind, lost
 from poststage.cli.owner import become_owner
 from poststage.cli.survey import Part, groups, open_below, open_state_dir, read_group
 from poststage.durable import fsops
 from poststage.durable.lock import held, try_lock
 from poststage.errors import ExitCode, PermissionRefusedError, worst
+from poststage.finalize.report import DatasetReport
 from poststage.finalize.scan import Group
 from poststage.names import shown, split
 from poststage.statefile import verdicts
@@ -38,6 +40,8 @@ class Decision(Struct, frozen=True):
     kept: str = ""
     """Why they stay; "" if they go."""
     code: ExitCode = ExitCode.OK
+    left: tuple[bytes, ...] = ()
+    """Temp files that nobody has a record of any more once these are gone."""
 
 
 @click.command()
@@ -45,7 +49,9 @@ class Decision(Struct, frozen=True):
 @site_option
 @click.option("--dataset", metavar="NAME", help="Only this dataset.")
 @click.option(
-    "--failed", is_flag=True, help="Also what failed or is in conflict: you have seen it."
+    "--failed",
+    is_flag=True,
+    help="Also what failed, is lost, in conflict or was cut off: you have seen it.",
 )
 @click.option("--dry-run", is_flag=True, help="Say what would be removed; change nothing.")
 def forget(
@@ -56,7 +62,9 @@ def forget(
     Removes state files that were set aside (.done), the directories that this
     empties, and their reports; never a file that a job wrote. A dataset of which
     anything is open, damaged or (without --failed) failed keeps all its records.
-    Safe to run again at any time.
+    With --failed also what the last run of finalize found lost, with nothing
+    running, and what an agent was killed before it had recorded; temp files that
+    are left without a record are named and stay. Safe to run again at any time.
 
     \b
     Examples:
@@ -102,21 +110,45 @@ def _decisions(
             if refused:
                 yield Decision(group, name, refused, ExitCode.PERMISSION)
             else:
-                yield decide(group, name, parts, failed=failed)
+                word = last_word(state_dir, group)
+                yield decide(group, name, parts, failed=failed, word=word)
 
 
-def decide(group: Group, dataset: str, parts: Sequence[Part], *, failed: bool) -> Decision:
-    """Whether the records of `dataset` may go: all of them or none."""
+def decide(
+    group: Group,
+    dataset: str,
+    parts: Sequence[Part],
+    *,
+    failed: bool,
+    word: DatasetReport | None = None,
+) -> Decision:
+    """Whether the records of `dataset` may go: all of them or none.
+
+    `word` is the last run of finalize's, if nothing was recorded after it.
+    """
+    gone = lost(word)
     for part in sorted(parts, key=lambda part: not part.damage):
         if part.damage:
             code = ExitCode.DATA if part.damaged else ExitCode.PERMISSION
             return Decision(group, dataset, f"{shown(part.name)}: {part.damage}", code)
-        if not part.closed:
-            return Decision(group, dataset, f"{shown(part.name)}: is still open; run finalize")
-        if not part.done and not failed:
-            ended = ", ".join(f"{n} {verdict.value}" for verdict, n in part.verdicts.items())
-            return Decision(group, dataset, f"{shown(part.name)}: {ended}; --failed forgets it")
-    return Decision(group, dataset)
+        if kept := _why_kept(part, gone, failed=failed):
+            return Decision(group, dataset, f"{shown(part.name)}: {kept}")
+    return Decision(group, dataset, left=tuple(left_behind(word)) if word and gone else ())
+
+
+def _why_kept(part: Part, gone: int, *, failed: bool) -> str:
+    """Why the record `part` stays, "" if it may go; `gone` entries of its dataset are lost."""
+    if part.done:
+        return ""
+    if part.cut_off:
+        return "" if failed else "its agent was ended at recording it; --failed forgets it"
+    if not part.closed and not (part.recorded and gone):
+        return "is still open; run finalize"
+    if failed:
+        return ""
+    ended = [f"{n} {verdict.value}" for verdict, n in part.verdicts.items()]
+    ended += [f"{part.open_entries} lost or undone"] if part.open_entries else []
+    return f"{', '.join(ended)}; --failed forgets it"
 
 
 def _remove(state_dir_fd: int, decision: Decision) -> Decision:
@@ -180,6 +212,11 @@ def _report(decisions: Sequence[Decision], *, dry_run: bool) -> None:
     records = sum(len(one.group.done) + len(one.group.pending) for one in gone)
     verb = "would forget" if dry_run else "forgot"
     say(f"{verb} {render.count(len(gone), 'dataset')} ({render.count(records, 'state file')})")
+    left = [path for decision in gone for path in decision.left]
+    for path in left[:_LISTED]:
+        say(f"left, without a record: {shown(path)}")
+    if len(left) > _LISTED:
+        say(f"left {len(left) - _LISTED} more")
     for decision in kept[:_LISTED]:
         say(f"kept {shown(decision.dataset)}: {decision.kept}")
     if len(kept) > _LISTED:

@@ -35,6 +35,10 @@ class Standing(Struct, frozen=True):
     """What is wrong with state files that could not be read, at most a few."""
     damaged: bool
     """Whether one of them is damaged, and not only out of reach."""
+    cut_off: int = 0
+    """State files whose agent ended before all was recorded: nothing of them was started."""
+    lost: int = 0
+    """Open entries of which the last run of finalize found nothing, with nothing running."""
     reason: str = ""
     """Why a transfer is unknown or failed, the first one."""
 
@@ -48,8 +52,13 @@ def standing(
     directory: bytes,
     parts: Sequence[Part],
     transfers: Mapping[str, tuple[TransferState, str]],
+    *,
+    lost: int = 0,
 ) -> Standing:
-    """The dataset whose state files are `parts`; `transfers` is id → (state, reason)."""
+    """The dataset whose state files are `parts`; `transfers` is id → (state, reason).
+
+    `lost` is what the last run of finalize says (`last_word.lost`).
+    """
     readable = _newest([part for part in parts if not part.damage and part.parts])
     seen = {part.part for part in [*readable, *parts] if part.part is not None}
     total = max((part.parts for part in readable), default=0)
@@ -67,14 +76,15 @@ def standing(
         files=sum(part.files for part in readable),
         size_bytes=sum(part.size_bytes for part in readable),
         done_parts=sum(part.done for part in readable),
-        recording=sum(not part.recorded for part in readable)
-        + sum(not part.damage and not part.parts for part in parts),
+        recording=sum(part.held and not part.recorded for part in parts),
         verdicts=dict(verdicts),
-        open_entries=sum(part.open_entries for part in readable),
+        open_entries=sum(part.open_entries for part in readable if not part.cut_off),
         transfers=dict(Counter(state for state, _ in asked)),
         missing=_missing(seen, total),
         damage=tuple(bad[:_EXAMPLES]),
         damaged=any(part.damaged for part in parts),
+        cut_off=sum(part.cut_off for part in parts),
+        lost=lost,
         reason=next((reason for _, reason in asked if reason), ""),
     )
 
@@ -118,6 +128,8 @@ def sentence(now: Standing) -> str:
         words.append(f"unreadable: {now.damage[0]}")
     if now.recording:
         words.append(f"{now.recording} being recorded")
+    if now.cut_off:
+        words.append(f"{now.cut_off} never recorded to its end: its agent was ended")
     if now.transfers:
         states = ", ".join(f"{n} {_WORD[state]}" for state, n in now.transfers.items())
         words.append(f"transfers: {states}")
@@ -126,7 +138,7 @@ def sentence(now: Standing) -> str:
     if now.verdicts:
         words.append(", ".join(f"{n} {verdict.value}" for verdict, n in now.verdicts.items()))
     if now.open_entries:
-        words.append(f"{now.open_entries} open")
+        words.append(f"{now.open_entries} open" + (f", {now.lost} of them lost" * bool(now.lost)))
     if now.missing:
         more = now.parts - now.parts_seen - len(now.missing)
         numbers = ", ".join(map(str, now.missing)) + (f" and {more} more" if more else "")
@@ -142,6 +154,8 @@ def code_of(now: Standing) -> ExitCode:
         return ExitCode.PERMISSION
     if now.done:
         return ExitCode.OK
+    if now.lost and not now.recording:
+        return ExitCode.NEEDS_PERSON
     return ExitCode.RUN_AGAIN if now.open_entries or now.recording else ExitCode.NEEDS_PERSON
 
 
@@ -159,10 +173,20 @@ def advice(now: Standing) -> str:
         return "see that the backend answers, then `finalize`; nothing is deleted until then"
     if now.transfers.get(TransferState.INPROGRESS):
         return "`finalize` waits for what is running and publishes what arrives"
+    if now.lost and not now.recording:
+        return (
+            "a person looks for what is lost (`finalize` looks again and names it), "
+            "then `poststage forget --failed`"
+        )
     if now.open_entries or now.recording:
         return "`finalize` publishes what has arrived"
     if any(verdict.needs_person for verdict in now.verdicts):
         return "a person looks at what failed (`poststage show`), then `poststage forget --failed`"
+    if now.cut_off:
+        return (
+            "nothing was started: hand it over again, it takes the place; or "
+            "`poststage forget --failed`"
+        )
     if now.missing:
         return "find out why a part was never recorded; the dataset is not complete"
     return "`finalize` sets the record aside"

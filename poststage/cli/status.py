@@ -10,10 +10,12 @@ from poststage import config
 from poststage.cli import render
 from poststage.cli.asking import Asker
 from poststage.cli.common import dir_option, emit_json, exit_on_error, json_option, site_option
+from poststage.cli.last_word import last_word, lost
 from poststage.cli.owner import become_owner
 from poststage.cli.standing import Standing, advice, code_of, sentence, standing
 from poststage.cli.survey import Part, groups, open_state_dir, read_group
 from poststage.errors import ExitCode, worst
+from poststage.finalize.scan import Group
 from poststage.names import shown, to_text
 
 _ROWS = 50  # datasets listed one by one
@@ -64,11 +66,15 @@ def status(
 
 
 def _standings(state_dir: Path, asker: Asker | None) -> Iterator[Standing]:
-    """One small value a dataset; the state files of one dataset at a time are summed up."""
+    """One small value a dataset; the backends are asked once, for all of them."""
+    found: list[tuple[Group, Sequence[Part]]] = []
     with open_state_dir(state_dir) as fd:
         for group, refused in groups(state_dir):
-            parts = [Part(b"", damage=refused)] if refused else read_group(fd, group)
-            yield standing(group.directory, parts, asker.ask(parts) if asker else {})
+            found.append((group, [Part(b"", damage=refused)] if refused else read_group(fd, group)))
+    answers = asker.ask(part for _, parts in found for part in parts) if asker else {}
+    for group, parts in found:
+        gone = lost(last_word(state_dir, group)) if any(p.open_entries for p in parts) else 0
+        yield standing(group.directory, parts, answers, lost=gone)
 
 
 def _code(now: Standing) -> ExitCode:
@@ -122,7 +128,9 @@ def _value(now: Standing) -> dict[str, Any]:
         "parts_recording": now.recording,
         "files": now.files,
         "bytes": now.size_bytes,
+        "parts_cut_off": now.cut_off,
         "entries_open": now.open_entries,
+        "entries_lost": now.lost,
         "verdicts": {verdict.value: number for verdict, number in now.verdicts.items()},
         "transfers": {state.value: number for state, number in now.transfers.items()},
         "reason": now.reason,

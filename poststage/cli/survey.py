@@ -10,6 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from poststage.durable import fsops
+from poststage.durable.lock import is_held
 from poststage.errors import PermissionRefusedError, StateFileError, UsageError
 from poststage.finalize.scan import Group, part_of, part_order, scan
 from poststage.model import Kind, State, Verdict
@@ -36,6 +37,8 @@ class Part(Struct, frozen=True):
     backend: str = ""
     handle: str | None = None
     recorded: bool = False
+    held: bool = False
+    """Whether its agent holds it, so that it is still being recorded."""
     files: int = 0
     """Entries that are no directories."""
     size_bytes: int = 0
@@ -50,6 +53,11 @@ class Part(Struct, frozen=True):
     def done(self) -> bool:
         """Whether it was set aside: all of it is published."""
         return self.name.endswith(DONE_SUFFIX)
+
+    @property
+    def cut_off(self) -> bool:
+        """Whether its agent ended before all was recorded, and so before anything was started."""
+        return not (self.damage or self.recorded or self.held or self.done)
 
     @property
     def closed(self) -> bool:
@@ -138,6 +146,7 @@ def read_part(dataset_dir_fd: int, name: bytes) -> Part:
     try:
         if fsops.is_path_only(fd):
             return Part(name, damage="permission denied")
+        held = is_held(fd)  # looked at first: what is let go of after that is recorded by then
         state, damage = read_up_to_damage(dataset_dir_fd, fd, name)
     except OSError as error:
         return Part(name, damage=_fact(error))
@@ -147,7 +156,7 @@ def read_part(dataset_dir_fd: int, name: bytes) -> Part:
         os.close(fd)
     if damage:
         return Part(name, part=part_of(name), damage=damage, damaged=True)
-    return Part(name) if state is None else _part(name, state)
+    return replace(Part(name) if state is None else _part(name, state), held=held)
 
 
 def _part(name: bytes, state: State) -> Part:

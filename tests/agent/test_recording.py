@@ -118,28 +118,6 @@ def test_a_part_that_is_published_is_not_recorded_again(state_dir: Path, path: P
     assert [one.name for one in path.parent.iterdir()] == ["2.done"]
 
 
-@pytest.mark.parametrize(("says", "is_refused"), [("true", True), ("false", False), ("", False)])
-def test_no_part_is_added_to_a_dataset_whose_report_says_complete(
-    state_dir: Path, path: Path, says: str, *, is_refused: bool
-) -> None:
-    path.parent.mkdir(parents=True)
-    report = Path(f"{path.parent}.report.json")
-    report.write_text(f'{{"by": {{}}, "report": {{"dataset": "x", "complete": {says}}}}}')
-    if not is_refused:
-        Recording(state_dir, HEAD).release()
-        return
-    with pytest.raises(UsageError, match=r"dataset is complete already, says .*\.report\.json"):
-        Recording(state_dir, HEAD)
-    assert not path.exists()
-
-
-def test_the_other_parts_are_no_hindrance_when_published_first(state_dir: Path, path: Path) -> None:
-    path.parent.mkdir(parents=True)
-    (path.parent / "0.done").write_text("")
-    Recording(state_dir, HEAD).release()
-    assert path.exists()
-
-
 def test_a_symlink_planted_at_its_name_is_not_followed(state_dir: Path, path: Path) -> None:
     path.parent.mkdir(parents=True)
     path.symlink_to(state_dir / "elsewhere")

@@ -1,9 +1,11 @@
 """`poststage forget`: the records of a dataset go whole or not at all; never what a job wrote."""
 
 import fcntl
+import json
 import os
 import signal
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -52,8 +54,6 @@ def test_a_dataset_of_which_anything_is_open_keeps_all_its_records(
 ) -> None:
     done(tmp_path, "step.0", 0, 2)
     running(tmp_path, "step.0", 1, 2)
-    put(tmp_path / "step.1" / "0.state", head("step.1"), entry())
-    put(tmp_path / "step.2" / "0.state")
     before = names(tmp_path)
     ended = forget(tmp_path, *args)
     assert ended.code == 0
@@ -158,3 +158,77 @@ def test_a_directory_that_may_not_be_written_is_77_and_keeps_all(tmp_path: Path)
     assert ended.code == 77
     assert "Traceback" not in ended.err
     assert "step.0/0.done" in names(tmp_path)
+
+
+def cut_off(state_dir: Path) -> None:
+    """One state file of an agent that was killed, one of which not even the head was written."""
+    put(state_dir / "step.1" / "0.state", head("step.1"), entry())
+    put(state_dir / "step.2" / "0.state")
+
+
+def test_what_an_agent_was_killed_at_recording_goes_when_a_person_has_seen_it(
+    tmp_path: Path,
+) -> None:
+    cut_off(tmp_path)
+    ended = forget(tmp_path)
+    assert "kept step.1: 0.state: its agent was ended at recording it; --failed" in ended.err
+    assert len(names(tmp_path)) == 4
+    assert forget(tmp_path, "--failed").code == 0
+    assert names(tmp_path) == set()
+
+
+def test_what_an_agent_is_recording_stays(tmp_path: Path) -> None:
+    cut_off(tmp_path)
+    fds = [os.open(path, os.O_RDONLY) for path in tmp_path.rglob("0.state")]
+    for fd in fds:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+    ended = forget(tmp_path, "--failed")
+    for fd in fds:
+        os.close(fd)
+    assert ended.err.count("is still open") == 2
+    assert len(names(tmp_path)) == 4
+
+
+def told(state_dir: Path, dataset: str, problem: Mapping[str, object], **files: int) -> Path:
+    """The report that a run of finalize has left of `dataset`."""
+    value = {"dataset": dataset, "directory": dataset, "complete": False, "parts": 1}
+    value |= {"parts_seen": 1, "files": files, "problems": [{"part": 0, "reason": "", **problem}]}
+    path = state_dir / f"{dataset}.report.json"
+    path.write_text(json.dumps({"report": value}), encoding="ascii")
+    return path
+
+
+def test_what_is_lost_goes_when_a_person_has_seen_it_and_its_temp_file_is_named(
+    tmp_path: Path,
+) -> None:
+    state_dir, temp = tmp_path / "state", tmp_path / ".data.0.poststage"
+    temp.write_text("short")
+    running(state_dir, "step.0")
+    problem = {"verdict": "lost", "destination": f"{tmp_path}/data.0", "temp": temp.name}
+    told(state_dir, "step.0", problem, lost=1)
+    assert "--failed forgets it" in forget(state_dir).err
+    status = run("status", "--no-probe", "--exit-code", "--dir", state_dir)
+    assert (status.code, "1 of them lost" in status.out) == (3, True)
+    assert "`poststage forget --failed`" in " ".join(status.out.split())
+    ended = forget(state_dir, "--failed")
+    assert f"left, without a record: {temp}\n" in ended.err
+    assert names(state_dir) == set()
+    assert temp.read_text() == "short"
+
+
+@pytest.mark.parametrize("files", [{"lost": 1, "running": 1}, {"lost": 1, "unknown": 1}, {}])
+def test_nothing_goes_while_the_last_run_has_left_anything_undecided(
+    tmp_path: Path, files: dict[str, int]
+) -> None:
+    path = running(tmp_path, "step.0")
+    told(tmp_path, "step.0", {"verdict": "lost"}, **files)
+    assert "is still open" in forget(tmp_path, "--failed").err
+    assert path.exists()
+
+
+def test_what_was_recorded_after_the_last_run_is_not_taken_for_lost(tmp_path: Path) -> None:
+    path = running(tmp_path, "step.0")
+    report = told(tmp_path, "step.0", {"verdict": "lost"}, lost=1)
+    os.utime(report, ns=(0, path.stat().st_mtime_ns - 1))
+    assert "is still open" in forget(tmp_path, "--failed").err
+    assert path.exists()

@@ -4,8 +4,9 @@ import itertools
 
 import pytest
 
-from poststage.cli.standing import advice, sentence, standing
+from poststage.cli.standing import advice, code_of, sentence, standing
 from poststage.cli.survey import Part
+from poststage.errors import ExitCode
 from poststage.model import TransferState, Verdict
 
 
@@ -74,10 +75,13 @@ def test_missing_parts_are_named_a_few_and_counted() -> None:
     assert "not seen: part 0, 1, 3 and 996 more" in sentence(now)
 
 
-def test_a_file_in_which_no_record_is_whole_counts_as_being_recorded() -> None:
-    now = standing(b"dir", [Part(b"0.state")], {})
+def test_a_file_in_which_no_record_is_whole_counts_as_being_recorded_while_it_is_held() -> None:
+    now = standing(b"dir", [Part(b"0.state", held=True)], {})
     assert (now.dataset, now.recording, now.parts) == ("dir", 1, 0)
     assert sentence(now) == "1 being recorded"
+    dead = standing(b"dir", [Part(b"0.state")], {})
+    assert (dead.recording, dead.cut_off, code_of(dead)) == (0, 1, ExitCode.NEEDS_PERSON)
+    assert "`poststage forget --failed`" in advice(dead)
 
 
 def test_the_numbers_are_the_same_in_whatever_order_parts_are_read() -> None:

@@ -35,8 +35,9 @@ def test_the_words_for_people_say_what_to_do_next(tmp_path: Path) -> None:
     assert ended.code == 0
     assert "1 open; not seen: part 0, 2, 3" in ended.out
     assert "1 published, 1 failed" in ended.out
-    assert "1 being recorded" in ended.out
-    assert "`finalize` publishes what has arrived\n    begun, partly" in ended.out
+    assert "1 never recorded to its end" in ended.out
+    assert "`finalize` publishes what has arrived\n    partly" in ended.out
+    assert "nothing was started: hand it over again" in ended.out
     assert "`poststage forget --failed`\n    bad" in ended.out
     assert "`poststage forget` removes the record\n    whole" in ended.out
     assert ended.err == ""
