@@ -21,11 +21,15 @@ def make_path(path: bytes, *, mode: int = 0o777) -> list[bytes]:
         OSError: one of them cannot be made.
     """
     pending, changed = [path], []
+    lacked: set[bytes] = set()
     while pending:
         current = pending[-1]
         try:
             made = fsops.make_dir(None, current, mode if current == path else 0o777)
         except FileNotFoundError:
+            if current in lacked:  # what is above it is there by now: nothing can be made in it
+                raise
+            lacked.add(current)
             pending.append(os.path.dirname(current))
             continue
         if made:

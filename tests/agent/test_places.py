@@ -31,6 +31,12 @@ def test_missing_directories_are_made_and_named_from_the_top(tmp_path: Path) -> 
     assert mode(tmp_path / "a/b/c") == mode(tmp_path / "a") == 0o755
 
 
+@pytest.mark.parametrize("below", ["poststage", "poststage/a/b"])
+def test_a_directory_that_can_never_be_made_is_an_error_and_no_endless_try(below: str) -> None:
+    with pytest.raises((FileNotFoundError, PermissionError)):
+        places.make_path(b(Path("/proc", below)))
+
+
 def test_what_is_there_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir(mode=0o711)
     assert places.make_path(b(tmp_path / "a")) == []
