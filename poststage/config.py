@@ -3,7 +3,7 @@
 import difflib
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -21,6 +21,9 @@ _CHOICES = {
     "scheduler.name": SCHEDULERS,
     "log.format": ("text", "json"),
 }
+SECONDS_MAX = 2_000_000.0
+"""The longest time that can be asked for, 23 days: epoll(7) counts milliseconds in 31 bits."""
+_NUMBER_MAX = 1e9
 _NOT_NEGATIVE = (
     "finalize.deadline_s",
     "finalize.jobs",
@@ -94,6 +97,7 @@ def load(option: Path | None = None, env: Mapping[str, str] = os.environ) -> Set
     packaged = _read(PACKAGED)
     chosen = {} if path == PACKAGED else _read(path)
     values, origins = _flat(packaged), dict.fromkeys(_flat(packaged), "packaged default")
+    _check_sections(path, chosen, packaged)
     for key, value in _flat(chosen).items():
         _check(path, key, value, values)
         values[key], origins[key] = value, str(path)
@@ -124,10 +128,11 @@ def load(option: Path | None = None, env: Mapping[str, str] = os.environ) -> Set
         path=path.absolute(),
     )
     _check_values(path, values)
+    _check_tables(path, tables, values["site.allowed_backends"])
     return settings
 
 
-def unknown_key(path: Path, key: str, known: Mapping[str, Any]) -> UsageError:
+def unknown_key(path: Path, key: str, known: Iterable[str]) -> UsageError:
     """The error for a key that is not known, with the nearest known one."""
     near = difflib.get_close_matches(key, known, n=1, cutoff=0.0)
     return UsageError(
@@ -143,6 +148,13 @@ def check_type(path: Path, key: str, value: object, default: object) -> None:
         raise UsageError(f"{path}: {key} is {value!r}, not a {type(default).__name__}")
     if isinstance(value, list) and not all(isinstance(item, str) for item in value):
         raise UsageError(f"{path}: {key} is not a list of strings")
+
+
+def check_number(path: Path, key: str, value: float, least: float = 0) -> None:
+    """Raise UsageError unless `value` is from `least` to what its unit allows; NaN never is."""
+    most = SECONDS_MAX if key.endswith("_s") else _NUMBER_MAX
+    if not least <= value <= most:
+        raise UsageError(f"{path}: {key} is {value}, not from {least:g} to {most:g}")
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -167,6 +179,26 @@ def _flat(tree: Mapping[str, Any]) -> dict[str, Any]:
     return flat
 
 
+def _check_sections(path: Path, chosen: Mapping[str, Any], known: Mapping[str, Any]) -> None:
+    """Raise UsageError for a section that is not known, be it empty, or is no section."""
+    for name, table in chosen.items():
+        if name in {*known, "backend"}:
+            if not isinstance(table, dict):
+                raise UsageError(f"{path}: {name} is {table!r}, not a table")
+        elif name in known["site"]["allowed_backends"]:
+            raise UsageError(
+                f"{path}: unknown section {shown(name)}", hint=f"did you mean [backend.{name}]?"
+            )
+        elif isinstance(table, dict) and not table:
+            raise unknown_key(path, name, [*known, "backend"])
+
+
+def _check_tables(path: Path, tables: Mapping[str, Any], allowed: Sequence[str]) -> None:
+    for name in tables:
+        if name not in allowed:
+            raise unknown_key(path, f"backend.{name}", [f"backend.{one}" for one in allowed])
+
+
 def _check(path: Path, key: str, value: object, known: Mapping[str, Any]) -> None:
     if key not in known:
         raise unknown_key(path, key, known)
@@ -184,8 +216,7 @@ def _check_values(path: Path, values: Mapping[str, Any]) -> None:
             f"{path}: site.backend {values['site.backend']!r} is not among site.allowed_backends"
         )
     for key in _NOT_NEGATIVE:
-        if not values[key] >= 0:  # a NaN is not either
-            raise UsageError(f"{path}: {key} is {values[key]}, less than 0")
+        check_number(path, key, values[key])
     for key in _ABSOLUTE:
         if values[key] and not values[key].startswith("/"):
             raise UsageError(f"{path}: {key} {values[key]!r} is not an absolute path")

@@ -46,6 +46,9 @@ def test_each_value_knows_where_it_came_from(tmp_path: Path) -> None:
         ("[site]\nbakend = 'x'", "unknown key site.bakend", "site.backend"),
         ("jobs = 1", "unknown key jobs", "finalize.jobs"),
         ("[zzz]\nq = 1", "unknown key zzz.q", "did you mean"),
+        ("[stie]", "unknown key stie", "did you mean site?"),
+        ("[backend.locla]\nthreads = 4", "unknown key backend.locla", "backend.local?"),
+        ("[emulator]\nroot = '/x'", "unknown section emulator", "[backend.emulator]?"),
     ],
 )
 def test_an_unknown_key_is_an_error_that_names_the_nearest_known_one(
@@ -65,6 +68,12 @@ def test_an_unknown_key_is_an_error_that_names_the_nearest_known_one(
         "[finalize]\njobs = -1",
         "[finalize]\ndeadline_s = -1.0",
         "[finalize]\ndeadline_s = 'soon'",
+        "[finalize]\ndeadline_s = inf",
+        "[finalize]\ndeadline_s = nan",
+        "[finalize]\ndeadline_s = 1e300",
+        "[scheduler]\nmargin_s = nan",
+        "site = 3",
+        "backend = 3",
         "[finalize]\npublish = 'all'",
         "[finalize]\ntrusted_state_dirs = '/x'",
         "[finalize]\ntrusted_state_dirs = [1]",

@@ -46,4 +46,8 @@ def context(backend: Backend, settings: config.Settings, state_dir: Path) -> Con
         if key not in backend.defaults:
             raise config.unknown_key(where, key, backend.defaults)
         config.check_type(where, key, value, backend.defaults[key])
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            config.check_number(where, key, value, backend.least.get(key, 0))
+        if key in backend.paths and value and not value.startswith("/"):
+            raise UsageError(f"{where}: {key} {value!r} is not an absolute path")
     return Context(state_dir=state_dir, settings={**backend.defaults, **table})

@@ -121,3 +121,7 @@ class Backend(Struct, frozen=True):
     open_probe: Callable[[Context], Probe]
     defaults: Mapping[str, Any] = {}
     """Settings that its table may have, with their defaults (which fix their types)."""
+    least: Mapping[str, float] = {}
+    """The least that a number of `defaults` can be, where that is not 0."""
+    paths: frozenset[str] = frozenset()
+    """Those of `defaults` that are absolute paths, or "" for none."""

@@ -93,4 +93,6 @@ BACKEND = Backend(
     open_mover=lambda context: EmulatorMover(*_place(context)),
     open_probe=lambda context: EmulatorProbe(*_place(context)),
     defaults={"root": "", "timeout_s": 30.0},
+    least={"timeout_s": 0.001},
+    paths=frozenset({"root"}),
 )

@@ -180,6 +180,7 @@ BACKEND = Backend(
         "idle_s": 300.0,
         "timeout_s": 30.0,
     },
+    least={"threads": 1, "progress_mb": 1, "timeout_s": 0.001},
 )
 """`limit_mb_s` 0 is no limit; `progress_mb`: how often what is copied is made durable;
 `idle_s`: a copier without work ends after so long."""
