@@ -14,6 +14,7 @@ from typing import Any, Final, TypeVar
 import click
 
 from poststage import __version__
+from poststage.cli.values import PATH, WORD
 from poststage.errors import ExitCode, PoststageError
 from poststage.names import shown
 
@@ -70,12 +71,24 @@ def _fail_of_machine(error: OSError) -> None:
     if error.errno == errno.EPIPE:
         drop_output()
         raise SystemExit(CUT_PIPE)
+    if isinstance(error, FileNotFoundError) and _is_homeless():
+        fact = "current directory: was removed; a relative path names nothing there"
+        _fail(fact, "go to a directory that is there, or give whole paths", ExitCode.USAGE)
     if error.errno not in _MAY_PASS | _FORBIDDEN:
         _fail_as_bug(error)
     named = isinstance(error.filename, (str, bytes))  # a number where a descriptor was given
     place = f"{os.fsdecode(error.filename)}: " if named else ""
     code = ExitCode.PERMISSION if error.errno in _FORBIDDEN else ExitCode.RUN_AGAIN
     _fail(f"{place}{error.strerror}", "", code)
+
+
+def _is_homeless() -> bool:
+    """Whether the current directory has no name any more."""
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return True
+    return False
 
 
 def _fail_as_bug(error: Exception) -> None:
@@ -145,25 +158,12 @@ def _json(document: object) -> str:
     return json.dumps(document, ensure_ascii=True, sort_keys=True, indent=2)
 
 
-class UnseenPath(click.Path):
-    """A path that is passed on without a look at it: its file system may not answer."""
-
-    def convert(
-        self,
-        value: str | os.PathLike[str],
-        param: click.Parameter | None,
-        ctx: click.Context | None,
-    ) -> Path:
-        """`value` as it was given."""
-        return Path(value)
-
-
 def site_option(command: Command) -> Command:
     """`--site FILE`, passed as `site: Path | None`; `config.load(site)` knows the rest."""
     return click.option(
         "--site",
         metavar="FILE",
-        type=click.Path(path_type=Path),
+        type=PATH,
         help="Site settings; else POSTSTAGE_SITE, /etc/poststage/site.toml, packaged ones.",
     )(command)
 
@@ -176,8 +176,15 @@ def dir_option(command: Command) -> Command:
         metavar="STATEDIR",
         envvar="POSTSTAGE_STATE_DIR",
         required=True,
-        type=UnseenPath(),
+        type=PATH,
         help="Directory of state files; else POSTSTAGE_STATE_DIR.",
+    )(command)
+
+
+def dataset_option(command: Command) -> Command:
+    """`--dataset NAME`, passed as `dataset: str | None`; see `naming.require_dataset`."""
+    return click.option(
+        "--dataset", metavar="NAME", type=WORD, help="Only this dataset; 2 if there is none."
     )(command)
 
 

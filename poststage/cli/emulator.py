@@ -12,6 +12,7 @@ import click
 from poststage.backends.emulator import default_root
 from poststage.cli import render
 from poststage.cli.common import emit_json, exit_on_error, json_option, say
+from poststage.cli.values import PATH, WORD, Number
 from poststage.copier import client, daemon
 from poststage.copier import protocol as p
 from poststage.copier.root import is_free
@@ -27,7 +28,7 @@ def root_option(command: Command) -> Command:
     return click.option(
         "--root",
         metavar="DIR",
-        type=click.Path(path_type=Path, resolve_path=False),
+        type=PATH,
         envvar="POSTSTAGE_EMULATOR_ROOT",
         callback=lambda _context, _option, value: Path(os.path.abspath(value or default_root())),
         help="The emulator's own directory; else POSTSTAGE_EMULATOR_ROOT, or one in /tmp.",
@@ -52,7 +53,7 @@ def emulator() -> None:
 @click.option(
     "--burst-buffer",
     metavar="DIR",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="The directory that `detach` takes away; remembered for the next start.",
 )
 @click.option("--threads", type=click.IntRange(1, 64), default=2, show_default=True)
@@ -116,7 +117,7 @@ def status(root: Path, *, as_json: bool) -> None:
 
 @emulator.command()
 @root_option
-@click.option("--fail", "fail_pattern", metavar="PATTERN", help="Files like this fail.")
+@click.option("--fail", "fail_pattern", type=WORD, metavar="PATTERN", help="Files like this fail.")
 @click.option(
     "--fail-number", type=click.IntRange(1), metavar="N", help="File N of each transfer fails."
 )
@@ -128,12 +129,22 @@ def status(root: Path, *, as_json: bool) -> None:
     help="They fail when so much of them is copied.",
 )
 @click.option(
-    "--limit", "limit_mb_s", type=float, metavar="MB/S", help="Copy no faster; 0 for no limit."
+    "--limit",
+    "limit_mb_s",
+    type=Number(1e9),
+    metavar="MB/S",
+    help="Copy no faster; 0 for no limit.",
 )
-@click.option("--slow", "slow_s", type=float, metavar="S", help="Each answer takes S seconds.")
+@click.option(
+    "--slow", "slow_s", type=Number(86400), metavar="S", help="Each answer takes S seconds."
+)
 @click.option("--hang/--no-hang", default=None, help="Accept, and never answer.")
 @click.option(
-    "--short", "short_pattern", metavar="PATTERN", help="Half of such a file is called all."
+    "--short",
+    "short_pattern",
+    type=WORD,
+    metavar="PATTERN",
+    help="Half of such a file is called all.",
 )
 @click.option(
     "--die-after",

@@ -11,13 +11,13 @@ import click
 
 from poststage import config
 from poststage.cli.common import (
-    UnseenPath,
     emit_json,
     exit_on_error,
     json_option,
     site_option,
     version_option,
 )
+from poststage.cli.values import PATH, SECONDS
 from poststage.errors import UsageError
 
 STATE_DIR = "POSTSTAGE_STATE_DIR"
@@ -62,14 +62,14 @@ def _scheduler_options(command: Command) -> Command:
     "state_dirs",
     metavar="STATEDIR",
     multiple=True,
-    type=UnseenPath(),
+    type=PATH,
     help="Directory of state files, or several; else POSTSTAGE_STATE_DIR, else all that "
     "is registered in the site's state root.",
 )
 @click.option(
     "--scr",
     metavar="PREFIX",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="SCR's prefix directory: its pending datasets, and SCR's own index of them.",
 )
 @click.option("--dry-run", is_flag=True, help="Print the plan; change nothing.")
@@ -80,7 +80,7 @@ def _scheduler_options(command: Command) -> Command:
     "--deadline",
     "deadline_s",
     metavar="SECONDS",
-    type=click.FloatRange(min=0),
+    type=SECONDS,
     help="Be done by then, whatever is left; else the site's deadline_s.",
 )
 @click.option(

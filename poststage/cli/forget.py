@@ -11,8 +11,9 @@ from msgspec import Struct
 
 from poststage import config
 from poststage.cli import render
-from poststage.cli.common import dir_option, exit_on_error, say, site_option
+from poststage.cli.common import dataset_option, dir_option, exit_on_error, say, site_option
 from poststage.cli.last_word import last_word, left_behind, lost
+from poststage.cli.naming import require_dataset
 from poststage.cli.owner import become_owner
 from poststage.cli.survey import Part, groups, open_below, open_state_dir, read_group
 from poststage.durable import fsops
@@ -47,7 +48,7 @@ class Decision(Struct, frozen=True):
 @click.command()
 @dir_option
 @site_option
-@click.option("--dataset", metavar="NAME", help="Only this dataset.")
+@dataset_option
 @click.option(
     "--failed",
     is_flag=True,
@@ -78,6 +79,8 @@ def forget(
             for decision in _decisions(state_dir, fd, dataset, failed=failed):
                 keep = dry_run or decision.kept
                 decisions.append(decision if keep else _remove(fd, decision))
+        if not decisions:
+            require_dataset(state_dir, dataset)
         _report(decisions, dry_run=dry_run)
     raise SystemExit(int(worst({decision.code for decision in decisions})))
 

@@ -108,6 +108,9 @@ def _run(command: click.Command, prog_name: str, args: Sequence[str] | None) -> 
     with exit_on_error():
         try:
             status = command.main(args, prog_name=prog_name, standalone_mode=False)
+        except click.exceptions.NoArgsIsHelpError as error:
+            say(error.format_message())  # a group's help: lines of ours
+            status = int(ExitCode.USAGE)
         except click.UsageError as error:
             _usage(error)
             status = int(ExitCode.USAGE)

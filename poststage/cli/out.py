@@ -14,6 +14,7 @@ from poststage.agent.agent import STATE_DIR, open_agent
 from poststage.agent.items import Item
 from poststage.cli import render
 from poststage.cli.common import emit_json, exit_on_error, json_option, say, site_option
+from poststage.cli.values import BYTES_PATH, PATH, WORD
 from poststage.errors import ExitCode, UsageError, worst
 from poststage.model import TransferState
 from poststage.names import shown, to_text
@@ -25,18 +26,19 @@ Examples:
   find /bb/run -type f -printf '%p\\t/lustre/me/%P\\n' |
       poststage out --from-file -
 """
-_PATH = click.Path(path_type=bytes)
 
 
 @click.command(epilog=_EPILOG)
-@click.argument("source", metavar="[SRC", required=False, type=_PATH)
-@click.argument("destination", metavar="DEST]", required=False, type=_PATH)
-@click.option("--dataset", metavar="NAME", help="The dataset's name; else a new unique one.")
+@click.argument("source", metavar="[SRC", required=False, type=BYTES_PATH)
+@click.argument("destination", metavar="DEST]", required=False, type=BYTES_PATH)
+@click.option(
+    "--dataset", metavar="NAME", type=WORD, help="The dataset's name; else a new unique one."
+)
 @click.option(
     "--state-dir",
     metavar="STATEDIR",
     envvar=STATE_DIR,
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="Directory of state files, made if missing; else POSTSTAGE_STATE_DIR.",
 )
 @click.option(
@@ -63,7 +65,7 @@ _PATH = click.Path(path_type=bytes)
     "--from-file",
     "list_file",
     metavar="LIST",
-    type=_PATH,
+    type=BYTES_PATH,
     help="Read SOURCE<TAB>DESTINATION lines instead of SRC DEST; - is stdin.",
 )
 @click.option("-0", "--null", is_flag=True, help="LIST is SOURCE, DESTINATION in turn, NUL-ended.")

@@ -8,7 +8,14 @@ from poststage import config
 from poststage.agent.known import Known, Probes
 from poststage.agent.reopened import Earlier
 from poststage.backends.base import Answer
-from poststage.cli.common import dir_option, exit_on_error, json_option, say, site_option
+from poststage.cli.common import (
+    dataset_option,
+    dir_option,
+    exit_on_error,
+    json_option,
+    say,
+    site_option,
+)
 from poststage.cli.owner import become_owner
 from poststage.cli.transfers import read, show
 from poststage.errors import ExitCode, PoststageError, worst
@@ -17,7 +24,7 @@ from poststage.model import TransferState
 
 @click.command()
 @dir_option
-@click.option("--dataset", metavar="NAME", help="Only the transfers of this dataset.")
+@dataset_option
 @site_option
 @json_option
 def resume(*, state_dir: Path, dataset: str | None, site: Path | None, as_json: bool) -> None:

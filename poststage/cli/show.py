@@ -10,6 +10,7 @@ import click
 
 from poststage.cli import render
 from poststage.cli.common import emit_json_list, exit_on_error, json_option
+from poststage.cli.values import PATH
 from poststage.durable import fsops
 from poststage.errors import PermissionRefusedError, StateFileError, UsageError
 from poststage.model import Ended, Entry, State
@@ -26,7 +27,7 @@ _UNREADABLE: dict[type[OSError], type[UsageError | PermissionRefusedError]] = {
 
 
 @click.command()
-@click.argument("statefile", type=click.Path(path_type=Path))
+@click.argument("statefile", type=PATH)
 @json_option
 def show(statefile: Path, *, as_json: bool) -> None:
     """Print what STATEFILE (.state or .done, or AXL's) says of its transfer.

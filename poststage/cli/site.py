@@ -10,6 +10,7 @@ from msgspec import structs
 from poststage import backends, config
 from poststage.cli import render
 from poststage.cli.common import emit_json, exit_on_error, json_option, site_option
+from poststage.cli.values import PATH
 from poststage.errors import ExitCode, UsageError
 from poststage.names import shown
 from poststage.site import hooks
@@ -117,7 +118,7 @@ def hook(name: str, *, changes: tuple[str, ...], site: Path | None) -> None:
     "state_dirs",
     metavar="STATEDIR",
     multiple=True,
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="Try out this directory's file system too; a destination's likewise.",
 )
 @click.option("--user", metavar="NAME", help="Look whether this user is known here.")

@@ -11,6 +11,7 @@ from poststage.agent import known, poll, zombie
 from poststage.agent.known import Known, Probes
 from poststage.backends.base import Answer
 from poststage.cli.common import (
+    dataset_option,
     dir_option,
     emit_json,
     exit_on_error,
@@ -19,7 +20,9 @@ from poststage.cli.common import (
     say,
     site_option,
 )
+from poststage.cli.naming import require_dataset
 from poststage.cli.owner import become_owner
+from poststage.cli.values import SECONDS
 from poststage.errors import ExitCode, PoststageError, worst
 from poststage.model import TransferState
 from poststage.names import shown, to_text
@@ -27,11 +30,11 @@ from poststage.names import shown, to_text
 
 @click.command()
 @dir_option
-@click.option("--dataset", metavar="NAME", help="Only the transfers of this dataset.")
+@dataset_option
 @click.option(
     "--timeout",
     "timeout_s",
-    type=click.FloatRange(min=0),
+    type=SECONDS,
     metavar="SECONDS",
     help="Give up after so long; else the site's finalize.deadline_s.",
 )
@@ -67,7 +70,7 @@ def wait(
 
 @click.command()
 @dir_option
-@click.option("--dataset", metavar="NAME", help="Only the transfers of this dataset.")
+@dataset_option
 @click.option(
     "--temp",
     metavar="FILE",
@@ -132,6 +135,8 @@ def read(state_dir: Path, dataset: str | None) -> tuple[list[Known], set[ExitCod
             codes.add(one.exit_code)
         else:
             transfers.append(one)
+    if not (transfers or codes):
+        require_dataset(state_dir, dataset)
     return transfers, codes
 
 
