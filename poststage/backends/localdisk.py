@@ -71,7 +71,7 @@ def answer(queue_fd: int, handle: str, host: str, *, nobody_copies: bool) -> Ans
         return Answer(TransferState.CANCELED, _cancelled_files(transfer), "cancelled on disk")
     reason = ""
     if state is TransferState.STOPPED:
-        reason = f"stopped; `poststage resume` on {host} continues it"
+        reason = f"`poststage resume` on {host} continues it"
     if state is TransferState.INPROGRESS:
         reason = f"the copier of {host} has not told of its end; only {host} can tell more"
     return Answer(state, _files(transfer, state), reason, transfer.bytes_done({}))

@@ -7,7 +7,9 @@ from collections.abc import Iterable
 from poststage.cli import render
 from poststage.cli.common import say
 from poststage.errors import EXIT_MEANING, ExitCode
+from poststage.finalize.prepare import HELD_BACK
 from poststage.finalize.report import DatasetReport, Problem, Report
+from poststage.finalize.work import STOPPED
 from poststage.names import from_text, shown
 
 _LISTED = 20
@@ -16,13 +18,22 @@ _INDENT = "  "
 _ROWS = 50
 
 _ADVICE = {
-    "failed": "not one of these stands under its final name, and what had arrived of it is "
-    "deleted; hand it over again from where its source still is, else it has to be computed again",
+    "failed": "nothing of this dataset's copy was published, and what had arrived of it is "
+    "deleted; a file of that name is an older one or another dataset's. Unless that is the one "
+    "you want: hand it over again from where its source still is, else compute it again",
     "lost": "compare what is kept with what you expect, then move it by hand or send it again",
     "conflict": "both files are kept; decide which one you want",
     "running": "run finalize again later",
     "unknown": "remove the cause, then run finalize again; nothing was deleted",
 }
+
+_RUNNING = {
+    HELD_BACK: "the rest of the dataset is told with it; when that will not arrive, "
+    "`finalize --publish file` publishes what is ready",
+    STOPPED: "waiting does not help: `poststage resume` where the source is, or "
+    "`poststage cancel`; then finalize again",
+}
+"""How the reason begins → the advice, where waiting is not the one to give."""
 
 
 def print_report(report: Report) -> None:
@@ -73,10 +84,10 @@ def _problems(one: DatasetReport) -> None:
             say(f"            {source}")
     if one.problems_in_all > _LISTED:
         say(f"  … and {one.problems_in_all - _LISTED} more; the dataset's report lists them")
-    for verdict in _verdicts(one.problems):
+    for advice in _advices(one.problems):
         say(
             textwrap.fill(
-                f"{verdict}: {_ADVICE[verdict]}",
+                advice,
                 _WIDTH,
                 initial_indent=_INDENT,
                 subsequent_indent=_INDENT,
@@ -88,9 +99,19 @@ def _what(problem: Problem) -> str:
     return shown(from_text(problem.destination or problem.state_file))
 
 
-def _verdicts(problems: Iterable[Problem]) -> list[str]:
-    found = {problem.verdict for problem in problems}
-    return [verdict for verdict in _ADVICE if verdict in found]
+def _advices(problems: Iterable[Problem]) -> list[str]:
+    """Each advice once, with the verdict that it is for, in the table's order."""
+    found = {f"{one.verdict}: {_advice(one)}": one.verdict for one in problems}
+    order = list(_ADVICE)
+    return sorted(found, key=lambda words: order.index(found[words]))
+
+
+def _advice(one: Problem) -> str:
+    if one.verdict == "running":
+        for begin, words in _RUNNING.items():
+            if one.reason.startswith(begin):
+                return words
+    return _ADVICE[one.verdict]
 
 
 def _last_line(report: Report) -> None:

@@ -13,14 +13,17 @@ from poststage.finalize import axl, metadata, observe, trust
 from poststage.finalize.outcome import Outcome, outcome, refused
 from poststage.finalize.plan import Action, Plan, plan_file
 from poststage.finalize.seen import Fate, Seen
-from poststage.finalize.work import Job, Step, Work
+from poststage.finalize.work import Job, Step, Work, why_pending
 from poststage.model import Entry, TransferState, Verdict
 
 _RESTORED = frozenset(
     {Action.PUBLISH, Action.REPLACE, Action.TAKE_NAME, Action.STEP_ASIDE, Action.DROP_TEMP}
     | {Action.RESTORE}
 )
-HELD_BACK = "it is ready, and held back until its whole dataset is (--publish dataset)"
+HELD_BACK = (
+    "it is ready, and held back until its whole dataset is (--publish dataset); "
+    "`finalize --publish file` publishes it without the rest"
+)
 
 
 def prepare(job: Job, index: int, entry: Entry, work: Work) -> Step | Outcome:
@@ -134,5 +137,5 @@ def made_later(job: Job) -> Outcome | None:
     if state is TransferState.CANCELED:
         return outcome(Verdict.FAILED, job.answer.reason or "its transfer was cancelled")
     if not state.ended:
-        return outcome(Verdict.RUNNING, job.answer.reason or "its transfer is still running")
+        return outcome(Verdict.RUNNING, why_pending(job.answer))
     return None

@@ -31,6 +31,9 @@ _SAYS = {
     Fate.UNKNOWN: "the backend does not know",
 }
 
+STOPPED = "its transfer is stopped"
+"""How the reason begins, where waiting does not help."""
+
 
 class Job:
     """One state file of a window: what it says, what its backend says, what came of it."""
@@ -91,13 +94,26 @@ def fate_of(answer: Answer, index: int) -> tuple[Fate, str, int | None]:
         fate = _FATES[answer.state]
         if answer.state is TransferState.FAILED:
             fate = Fate.UNPROVEN  # nothing says whether this file was whole
-        return fate, answer.reason or _SAYS[fate], None
+        return fate, _reason(answer.state, answer.reason) or _SAYS[fate], None
     fate = _FATES[one.state]
     if fate is Fate.PENDING and answer.state.ended:
         # Nobody copies it any more. Of a transfer that is said to be whole, that is no answer.
         whole = answer.state is TransferState.FULLSUCCESS
         fate = Fate.UNKNOWN if whole else Fate.FAILED
-    return fate, one.reason or answer.reason or _SAYS[fate], one.mtime_ns
+    state = answer.state if fate is Fate.PENDING else one.state
+    return fate, _reason(state, one.reason or answer.reason) or _SAYS[fate], one.mtime_ns
+
+
+def why_pending(answer: Answer) -> str:
+    """Why the transfer of `answer`, which has not ended, has not."""
+    return _reason(answer.state, answer.reason) or _SAYS[Fate.PENDING]
+
+
+def _reason(state: TransferState, reason: str) -> str:
+    """`reason`; of a stopped transfer, which no later run finds ended, with the way out."""
+    if state is not TransferState.STOPPED:
+        return reason
+    return f"{STOPPED}: {reason or '`poststage resume` where its source is continues it'}"
 
 
 def deadline(seconds: float) -> Callable[[], float]:

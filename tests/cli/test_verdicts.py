@@ -5,7 +5,9 @@ from msgspec.structs import replace
 
 from poststage.cli.verdicts import print_report
 from poststage.errors import ExitCode
+from poststage.finalize.prepare import HELD_BACK
 from poststage.finalize.report import DatasetReport, Problem, Report
+from poststage.finalize.work import STOPPED
 from poststage.model import Verdict
 
 DONE = DatasetReport(
@@ -117,3 +119,26 @@ def test_the_last_line_says_what_was_changed_and_the_exit_status(
 def test_an_empty_statedir_is_said_to_be_one(capsys: pytest.CaptureFixture[str]) -> None:
     print_report(replace(REPORT, datasets=()))
     assert "/s: no state files" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("reason", "way_out"),
+    [
+        (HELD_BACK, "`finalize --publish file`"),
+        (f"{STOPPED}: on n1", "`poststage resume` where the source is, or `poststage cancel`"),
+        ("its transfer is still running", "running: run finalize again later"),
+    ],
+)
+def test_what_waits_names_what_it_waits_for(
+    capsys: pytest.CaptureFixture[str], reason: str, way_out: str
+) -> None:
+    text = " ".join(printed(capsys, bad(3, verdict="running", reason=reason)).split())
+    advice = text.rpartition("running: ")[2]
+    assert way_out in f"running: {advice}"
+    assert text.count(advice) == 1
+
+
+def test_failed_is_told_of_this_handing_over_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    """The same file may have arrived by another one."""
+    text = " ".join(printed(capsys, bad()).split())
+    assert "failed: nothing of this dataset's copy was published" in text

@@ -6,7 +6,7 @@ import pytest
 
 from poststage.backends.base import Answer, FileAnswer
 from poststage.finalize.seen import Fate
-from poststage.finalize.work import deadline, fate_of
+from poststage.finalize.work import deadline, fate_of, why_pending
 from poststage.model import TransferState
 
 S = TransferState
@@ -62,6 +62,15 @@ def test_the_most_precise_reason_is_told() -> None:
     assert fate_of(answer, 0)[1] == "no space"
     assert fate_of(answer, 1)[1] == "two files failed"
     assert fate_of(Answer(S.CANCELED), 0)[1] == "its transfer failed"
+
+
+def test_of_a_stopped_transfer_the_way_out_is_told() -> None:
+    stopped = FileAnswer(S.STOPPED)
+    assert "`poststage resume`" in fate_of(Answer(S.STOPPED, {0: stopped}), 0)[1]
+    assert "`poststage resume`" in fate_of(Answer(S.STOPPED), 0)[1]
+    assert "`poststage resume`" in why_pending(Answer(S.STOPPED))
+    assert fate_of(Answer(S.STOPPED, reason="on n1"), 0)[1] == "its transfer is stopped: on n1"
+    assert why_pending(Answer(S.INPROGRESS)) == "its transfer is still running"
 
 
 def test_a_deadline_never_has_less_than_nothing_left() -> None:
