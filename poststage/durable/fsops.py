@@ -87,8 +87,12 @@ def create(dir_fd: int, name: bytes, *, mode: int) -> int:
 
 
 def open_append(dir_fd: int, name: bytes, *, mode: int) -> int:
-    """Open `name` for appending, created with `mode` if it is missing; never follows a link."""
+    """Open `name` for appending, created with `mode` if it is missing.
+
+    Never follows a link, never waits for a FIFO's reader (ENXIO).
+    """
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    flags |= os.O_NONBLOCK | os.O_NOCTTY
     return os.open(name, flags, mode, dir_fd=dir_fd)
 
 
