@@ -1,8 +1,10 @@
 """`poststage out`: hand files over to the burst buffer's backend."""
 
+import os
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -13,11 +15,19 @@ from poststage.agent import handover, ranks, sources
 from poststage.agent.agent import STATE_DIR, open_agent
 from poststage.agent.items import Item
 from poststage.cli import render
-from poststage.cli.common import emit_json, exit_on_error, json_option, say, site_option
+from poststage.cli.common import (
+    INTERRUPTED,
+    emit_json,
+    exit_on_error,
+    json_option,
+    say,
+    site_option,
+)
 from poststage.cli.values import BYTES_PATH, PATH, WORD
 from poststage.errors import ExitCode, UsageError, worst
 from poststage.model import TransferState
 from poststage.names import shown, to_text
+from poststage.statefile import layout
 
 _EPILOG = """\b
 Examples:
@@ -114,13 +124,32 @@ def out(
                 limit_s = config.load(site).deadline_s
             name, size = here.from_first(dataset or _new_name()), handover.Scope(scope)
             request = handover.Request(name, size, shared, checksum, move, ends_with_job)
-            with agent:
+            with _going_on(agent.state_dir, name), agent:
                 summary, transfer = handover.hand_over(here, agent, request, listing)
                 if wait:
                     summary = handover.waited(here, summary, transfer, limit_s)
         if here.rank == 0:
             _report(summary, agent.state_dir, agent.backend, as_json=as_json)
         raise SystemExit(int(_exit_code(summary)))
+
+
+@contextmanager
+def _going_on(state_dir: Path, dataset: str) -> Iterator[None]:
+    """Tell whoever interrupts the block what goes on without it.
+
+    Raises:
+        SystemExit: it was interrupted, and something of `dataset` is handed over.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        directory = state_dir / os.fsdecode(layout.dataset_dir_name(dataset))
+        if not any(directory.glob("*.state")):  # what was not handed over is discarded by now
+            raise
+        where = f"--dataset {shown(dataset)} --dir {shown(str(state_dir))}"
+        say(f"interrupted: what is handed over of dataset {shown(dataset)} goes on")
+        say(f"next: `poststage wait {where}`, or `poststage cancel {where}`")
+        raise SystemExit(INTERRUPTED) from None
 
 
 def _listing(

@@ -50,7 +50,7 @@ def resume(*, state_dir: Path, dataset: str | None, site: Path | None, as_json: 
         after = {
             one.path: _resumed(one, answers[one.path], settings, state_dir) for one in transfers
         }
-        show(transfers, after, as_json=as_json)
+        show(transfers, after, as_json=as_json, others=bool(codes))
         went_on = sum(
             answers[path].state is TransferState.STOPPED and _goes_on(answer.state)
             for path, answer in after.items()

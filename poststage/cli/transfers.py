@@ -10,6 +10,7 @@ from poststage import config
 from poststage.agent import known, poll, zombie
 from poststage.agent.known import Known, Probes
 from poststage.backends.base import Answer
+from poststage.cli import foreign
 from poststage.cli.common import (
     dataset_option,
     dir_option,
@@ -64,7 +65,7 @@ def wait(
         limit_s = settings.deadline_s if timeout_s is None else timeout_s
         with Probes(settings, state_dir) as probes:
             answers = _waited(probes, transfers, limit_s)
-        show(transfers, answers, as_json=as_json)
+        show(transfers, answers, as_json=as_json, others=bool(codes))
         raise SystemExit(int(worst(codes | {_code(answer.state) for answer in answers.values()})))
 
 
@@ -103,7 +104,7 @@ def cancel(
         transfers, codes = read(state_dir, dataset)
         with Probes(settings, state_dir) as probes:
             answers = {one.path: _cancelled(probes, one) for one in transfers}
-        show(transfers, answers, as_json=as_json)
+        show(transfers, answers, as_json=as_json, others=bool(codes))
         if transfers:
             say("next: finalize publishes what had arrived and deletes partial temp files")
         codes |= {ExitCode.RUN_AGAIN for answer in answers.values() if not answer.state.ended}
@@ -135,13 +136,19 @@ def read(state_dir: Path, dataset: str | None) -> tuple[list[Known], set[ExitCod
             codes.add(one.exit_code)
         else:
             transfers.append(one)
+    codes |= foreign.tell(state_dir, dataset)
     if not (transfers or codes):
         require_dataset(state_dir, dataset)
     return transfers, codes
 
 
-def show(transfers: Sequence[Known], answers: Mapping[bytes, Answer], *, as_json: bool) -> None:
-    """One line a transfer, on stderr; or one JSON document on stdout."""
+def show(
+    transfers: Sequence[Known], answers: Mapping[bytes, Answer], *, as_json: bool, others: bool
+) -> None:
+    """One line a transfer, on stderr; or one JSON document on stdout.
+
+    `others`: there are some that are told of already.
+    """
     if as_json:
         emit_json([_document(one, answers[one.path]) for one in transfers])
         return
@@ -149,7 +156,7 @@ def show(transfers: Sequence[Known], answers: Mapping[bytes, Answer], *, as_json
         answer = answers[one.path]
         reason = f": {shown(answer.reason)}" if answer.reason else ""
         say(f"{shown(one.dataset) or '?'} part {one.part}: {answer.state.value}{reason}")
-    if not transfers:
+    if not (transfers or others):
         say("no open transfers")
 
 

@@ -2,12 +2,16 @@
 
 import json
 import os
+import signal
+import subprocess
 import sys
 
 import pytest
 
+from poststage.agent.poll import until
 from poststage.model import Kind
-from tests.mpi.conftest import Site, emulator, own_site, site
+from tests.agent.conftest import state_of
+from tests.mpi.conftest import DEADLINE_S, Site, emulator, own_site, site
 
 __all__ = ["emulator", "own_site", "site"]
 
@@ -141,3 +145,20 @@ def test_help_tells_each_option(site: Site) -> None:
     assert done.returncode == 0
     for word in ("--dataset", "--scope", "--wait", "--checksum", "--shared", "-0", "--from-file"):
         assert word in done.stdout
+
+
+def test_whoever_interrupts_the_waiting_is_told_what_goes_on(own_site: Site) -> None:
+    (own_site.bb / "large").write_bytes(bytes(20_000_000))
+    own_site.emulate("fault", "--limit", "1")
+    words = ("poststage", "out", "--wait", "--dataset", "set", "bb/large", "pfs/large")
+    process = subprocess.Popen(
+        words, cwd=own_site.top, env=own_site.env, stderr=subprocess.PIPE, text=True
+    )
+    state_file = own_site.state_dir / "set/0.state"
+    assert until(lambda: state_file.exists() and state_of(state_file).started, bool, DEADLINE_S)
+    process.send_signal(signal.SIGINT)
+    said = process.communicate(timeout=DEADLINE_S)[1]
+    assert process.returncode == 130
+    assert "can be run again" not in said
+    assert f"next: `poststage wait --dataset set --dir {own_site.state_dir}`" in said
+    assert state_of(state_file).started
