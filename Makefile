@@ -47,5 +47,5 @@ soak: $(STAMP) ## Run the long tests alone; ARGS="-k kills" picks some
 	$(BIN)/python -m pytest -m slow $(ARGS)
 
 clean: ## Remove what these targets made
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist demo-run
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist demo-run *.egg-info
 	find poststage tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -155,4 +155,8 @@ def say(text: str, *, flush: bool = False) -> None:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-    raise SystemExit(main())
+    try:
+        raise SystemExit(main())
+    except KeyboardInterrupt:
+        say("\ninterrupted; `make demo` begins again")
+        raise SystemExit(130) from None

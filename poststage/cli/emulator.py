@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
+from poststage import config
 from poststage.backends.emulator import default_root
 from poststage.cli import render
 from poststage.cli.common import emit_json, exit_on_error, json_option, say
@@ -30,9 +31,16 @@ def root_option(command: Command) -> Command:
         metavar="DIR",
         type=PATH,
         envvar="POSTSTAGE_EMULATOR_ROOT",
-        callback=lambda _context, _option, value: Path(os.path.abspath(value or default_root())),
-        help="The emulator's own directory; else POSTSTAGE_EMULATOR_ROOT, or one in /tmp.",
+        callback=lambda _context, _option, value: Path(os.path.abspath(value or _root_here())),
+        help="The emulator's own directory; else POSTSTAGE_EMULATOR_ROOT, the site's, "
+        "or one in /tmp.",
     )(command)
+
+
+def _root_here() -> Path:
+    """The root that the site's settings name, else the one in /tmp. Raises UsageError."""
+    table = config.load(None).backends.get("emulator", {})
+    return Path(str(table.get("root") or default_root()))
 
 
 @click.group()
@@ -87,7 +95,10 @@ def stop(root: Path) -> None:
       poststage emulator stop --root ./emulator
     """
     with exit_on_error():
-        if root.is_dir() and not is_free(root):
+        if not root.is_dir():
+            say(f"emulator: {shown(str(root))} is not there; nothing was stopped")
+            return
+        if not is_free(root):
             with _daemon_of(root) as session:
                 session.ask(p.Stop())
             if not is_free(root, timeout_s=TIMEOUT_S):
@@ -199,8 +210,13 @@ def _daemon_of(root: Path) -> Iterator[client.Session]:
     """A session with the daemon; who names a root by hand believes its owner."""
     owner = frozenset({root.stat().st_uid}) if root.is_dir() else frozenset()
     owners = frozenset({0, os.geteuid()}) | owner
-    with client.session(root, TIMEOUT_S, owners=owners) as session:
-        yield session
+    try:
+        with client.session(root, TIMEOUT_S, owners=owners) as session:
+            yield session
+    except client.BackendAwayError as error:
+        raise client.BackendAwayError(
+            error.message, hint=f"start it: poststage emulator start --root {shown(str(root))}"
+        ) from error
 
 
 def _control(session: client.Session, name: str, value: Any = None) -> Any:

@@ -117,7 +117,9 @@ def _targets(asked: Asked, settings: Settings, here: Situation) -> Sequence[Targ
     if not settings.state_root:
         raise UsageError(
             "state directory: none was named; nothing was read",
-            hint="give --dir or set POSTSTAGE_STATE_DIR; the site has no state_root",
+            hint="give --dir: a job's own are found by the site's state_root, and it has none"
+            if asked.job
+            else "give --dir or set POSTSTAGE_STATE_DIR; the site has no state_root",
         )
     found = registry.registered(Path(settings.state_root), job=here.job, uid=_uid(user))
     return [Target(Path(os.fsdecode(one.state_dir)), str(one.uid), one) for one in found]

@@ -46,12 +46,13 @@ def show(statefile: Path, *, as_json: bool) -> None:
             entries = () if state is None else entry_values(state)
             emit_json_list(_document(statefile, state, damage), "entries", entries)
         elif state is not None or not damage:
-            for line in lines(state):
+            for line in lines(state, done=statefile.name.endswith(".done")):
                 click.echo(line)
         if damage:
             raise StateFileError(
                 f"{statefile}: {damage}; none of its files was touched",
-                hint="keep the file; what it says up to there is above",
+                hint="keep the file"
+                + ("; what it says up to there is above" if state is not None else ""),
             )
 
 
@@ -79,19 +80,19 @@ def _document(path: Path, state: State | None, damage: str) -> dict[str, Any]:
     }
 
 
-def lines(state: State | None) -> Iterator[str]:
-    """`state` line by line, fit for a terminal."""
+def lines(state: State | None, *, done: bool = False) -> Iterator[str]:
+    """`state` line by line, fit for a terminal; a file that is `done` is published as a whole."""
     if state is None:
         yield "no record is whole: its agent was stopped while it created the file, and nothing"
         yield "was handed over (or this is no state file)"
         return
-    yield from _head(state)
+    yield from _head(state, done=done)
     for index, entry in enumerate(state.entries):
         yield ""
         yield from _entry(index, entry, state.ended.get(index), state)
 
 
-def _head(state: State) -> Iterator[str]:
+def _head(state: State, *, done: bool) -> Iterator[str]:
     head = state.head
     yield f"transfer  {head.id}"
     part = f", part {head.part} of {head.parts} (from 0)" if head.parts else ""
@@ -104,7 +105,7 @@ def _head(state: State) -> Iterator[str]:
     process = f" by process {head.pid}{host}{job}" if head.pid else ""
     yield f"{by}{render.time(head.created_ns)}{process}"
     yield f"stands    {_standing(state)}"
-    yield f"entries   {_entries(state)}"
+    yield f"entries   {_entries(state, done=done)}"
     if state.torn:
         yield "tail      a last line is torn: an append was cut short; it counts as not written"
 
@@ -120,7 +121,9 @@ def _standing(state: State) -> str:
     return ", ".join(words)
 
 
-def _entries(state: State) -> str:
+def _entries(state: State, *, done: bool) -> str:
+    if done:
+        return f"{len(state.entries)}: {len(state.entries)} published"
     tally: dict[str, int] = {}
     for ended in state.ended.values():
         tally[ended.verdict.value] = tally.get(ended.verdict.value, 0) + 1

@@ -133,7 +133,7 @@ def sentence(now: Standing) -> str:
     if now.transfers:
         states = ", ".join(f"{n} {_WORD[state]}" for state, n in now.transfers.items())
         words.append(f"transfers: {states}")
-    if now.reason:
+    if now.reason and now.reason not in {_WORD[state] for state in now.transfers}:
         words.append(now.reason)
     if now.verdicts:
         words.append(", ".join(f"{n} {verdict.value}" for verdict, n in now.verdicts.items()))
@@ -178,6 +178,8 @@ def advice(now: Standing) -> str:
             "a person looks for what is lost (`finalize` looks again and names it), "
             "then `poststage forget --failed`"
         )
+    if {TransferState.CANCELED, TransferState.FAILED} & now.transfers.keys():
+        return "`finalize` publishes what had arrived and deletes what is partial"
     if now.open_entries or now.recording:
         return "`finalize` publishes what has arrived"
     if any(verdict.needs_person for verdict in now.verdicts):

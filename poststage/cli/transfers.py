@@ -94,7 +94,7 @@ def cancel(
     \b
     Examples:
       poststage cancel --dir /lustre/me/state --dataset step.7
-      poststage cancel --dir /lustre/me/state --temp /lustre/me/.x.0123456789abcdef-0.poststage
+      poststage cancel --dir ./state --temp .x.0123456789abcdef-0.poststage
     """
     with exit_on_error():
         settings = config.load(site)
@@ -105,8 +105,10 @@ def cancel(
         with Probes(settings, state_dir) as probes:
             answers = {one.path: _cancelled(probes, one) for one in transfers}
         show(transfers, answers, as_json=as_json, others=bool(codes))
-        if transfers:
+        if transfers and all(answer.state.ended for answer in answers.values()):
             say("next: finalize publishes what had arrived and deletes partial temp files")
+        elif transfers:
+            say("next: run this again when the backends answer; until then nothing is deleted")
         codes |= {ExitCode.RUN_AGAIN for answer in answers.values() if not answer.state.ended}
         raise SystemExit(int(worst(codes)))
 
@@ -154,10 +156,17 @@ def show(
         return
     for one in transfers:
         answer = answers[one.path]
-        reason = f": {shown(answer.reason)}" if answer.reason else ""
+        said = shown(reason_of(answer))
+        reason = f": {said}" if said else ""
         say(f"{shown(one.dataset) or '?'} part {one.part}: {answer.state.value}{reason}")
     if not (transfers or others):
         say("no open transfers")
+
+
+def reason_of(answer: Answer) -> str:
+    """Why, in the backend's words: of the whole, else of its first file that has a reason."""
+    reasons = (answer.files[index].reason for index in sorted(answer.files))
+    return answer.reason or next(filter(None, reasons), "")
 
 
 def _document(one: Known, answer: Answer) -> dict[str, object]:
@@ -166,7 +175,7 @@ def _document(one: Known, answer: Answer) -> dict[str, object]:
         "dataset": to_text(one.dataset.encode("utf-8", "surrogateescape")),
         "part": one.part,
         "state": answer.state.value,
-        "reason": answer.reason,
+        "reason": reason_of(answer),
     }
 
 

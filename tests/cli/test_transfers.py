@@ -95,7 +95,7 @@ def test_cancelling_stops_the_backend_and_finalize_cleans_up(slow: Site) -> None
 
 
 def test_cancelling_takes_one_dataset(slow: Site) -> None:
-    assert slow.run("poststage", "cancel", "--dataset", "other").returncode == 0
+    assert slow.run("poststage", "cancel", "--dataset", "other").returncode == 2
     assert not state_of(slow.state_dir / "set/0.state").cancelled
 
 
