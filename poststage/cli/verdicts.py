@@ -16,6 +16,7 @@ _LISTED = 20
 _WIDTH = 80
 _INDENT = "  "
 _ROWS = 50
+_DETAILED = 20  # datasets whose problems are listed
 
 _ADVICE = {
     "failed": "nothing of this dataset's copy was published, and what had arrived of it is "
@@ -46,8 +47,11 @@ def print_report(report: Report) -> None:
         render.table(columns, [_row(one) for one in shown_first[:_ROWS]], to=sys.stderr)
     if len(shown_first) > _ROWS:
         say(f"… and {render.count(len(shown_first) - _ROWS, 'dataset')} more; --json has all")
-    for one in shown_first:
+    wrong = [one for one in shown_first if one.problems or one.missing_parts]
+    for one in wrong[:_DETAILED]:
         _problems(one)
+    if more := len(wrong[_DETAILED:]):
+        say(f"\n… and the problems of {render.count(more, 'dataset')} more; --json has all")
     for note in report.notes:
         say(f"note: {note}")
     _last_line(report)

@@ -142,3 +142,11 @@ def test_failed_is_told_of_this_handing_over_alone(capsys: pytest.CaptureFixture
     """The same file may have arrived by another one."""
     text = " ".join(printed(capsys, bad()).split())
     assert "failed: nothing of this dataset's copy was published" in text
+
+
+def test_of_very_many_datasets_with_problems_the_rest_is_counted(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    text = printed(capsys, *(replace(bad(), dataset=f"set.{n}") for n in range(120)))
+    assert text.count("no space left") == 20
+    assert "… and the problems of 100 datasets more; --json has all" in text
