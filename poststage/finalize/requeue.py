@@ -21,7 +21,9 @@ _MOST = 10_000
 
 
 def put_aside(state_dir: Path, groups: Iterable[Group]) -> str:
-    """Move the datasets that have something pending into a new `.requeued-N`; says so in words.
+    """Move the datasets into a new `.requeued-N`; says so in words.
+
+    Also those that are done: an agent refuses a name of which a record is there.
 
     A crash in between leaves some for the next call, which puts them into a directory of
     their own. The caller holds the STATEDIR's lock.
@@ -31,7 +33,7 @@ def put_aside(state_dir: Path, groups: Iterable[Group]) -> str:
     """
     names = _names(groups)
     if not names:
-        return "the job goes back to the queue: it had nothing pending"
+        return "the job goes back to the queue: it had nothing on record"
     fd = fsops.open_dir(os.fsencode(state_dir))
     try:
         aside = _new_dir(fd)
@@ -50,13 +52,11 @@ def put_aside(state_dir: Path, groups: Iterable[Group]) -> str:
 
 
 def _names(groups: Iterable[Group]) -> list[bytes]:
-    """What lies directly in STATEDIR and belongs to a dataset with something pending."""
+    """What lies directly in STATEDIR and belongs to a dataset, done or not."""
     names: dict[bytes, None] = {}
     for group in groups:
-        if not group.pending:
-            continue
         top = group.directory.partition(b"/")[0]
-        names.update(dict.fromkeys([top, report_name(top)] if top else group.pending))
+        names.update(dict.fromkeys([top, report_name(top)] if top else group.pending + group.done))
     return list(names)
 
 

@@ -29,7 +29,7 @@ def aside(top: Path) -> str:
     return put_aside(top, list(scan(os.fsencode(top), [])))
 
 
-def test_what_is_pending_is_put_aside_as_a_statedir_of_its_own(state_dir: Path) -> None:
+def test_what_is_on_record_is_put_aside_as_a_statedir_of_its_own(state_dir: Path) -> None:
     words = aside(state_dir)
     assert f"{state_dir}/.requeued-1" in words
     found = {str(path.relative_to(state_dir)) for path in state_dir.rglob("*") if path.is_file()}
@@ -38,7 +38,7 @@ def test_what_is_pending_is_put_aside_as_a_statedir_of_its_own(state_dir: Path) 
         ".requeued-1/open/1.done",
         ".requeued-1/open.report.json",
         ".requeued-1/.local/host/queue",
-        "whole/0.done",
+        ".requeued-1/whole/0.done",
     }
 
 
@@ -51,10 +51,10 @@ def test_a_second_time_it_is_put_elsewhere(state_dir: Path) -> None:
     assert (state_dir / ".requeued-2" / "open" / STATE).read_bytes() == b"second"
 
 
-def test_nothing_pending_changes_nothing(state_dir: Path) -> None:
+def test_nothing_on_record_changes_nothing(state_dir: Path) -> None:
     aside(state_dir)
     before = sorted(state_dir.rglob("*"))
-    assert "nothing pending" in aside(state_dir)
+    assert "nothing on record" in aside(state_dir)
     assert sorted(state_dir.rglob("*")) == before
 
 
@@ -63,7 +63,7 @@ def test_state_files_of_statedir_itself_are_put_aside_too(tmp_path: Path) -> Non
     (tmp_path / DONE).write_bytes(b"")
     aside(tmp_path)
     assert (tmp_path / ".requeued-1" / STATE).exists()
-    assert (tmp_path / DONE).exists()
+    assert (tmp_path / ".requeued-1" / DONE).exists()
 
 
 def test_a_run_that_knows_of_the_requeue_publishes_nothing(state_dir: Path, vendor: Vendor) -> None:
