@@ -131,27 +131,6 @@ def is_path_only(fd: int) -> bool:
     return bool(fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_PATH)
 
 
-@contextmanager
-def acting_as(uid: int, gid: int) -> Iterator[None]:
-    """For the block, root makes names with no more than the rights of `uid`, and they are its.
-
-    setfsuid(2), setfsgid(2): of this thread alone. PermissionError if it cannot.
-    """
-    before = _set_fs_ids(uid, gid)
-    try:
-        if _set_fs_ids(-1, -1) != (uid, gid):
-            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
-        yield
-    finally:
-        _set_fs_ids(*before)
-
-
-def _set_fs_ids(uid: int, gid: int) -> tuple[int, int]:
-    """Set both (-1 is no id and changes nothing); what they were."""
-    before_gid = _libc.setfsgid(ctypes.c_uint32(gid))
-    return _libc.setfsuid(ctypes.c_uint32(uid)), before_gid
-
-
 # ---- attributes, through the descriptor ----------------------------------------------------
 
 

@@ -6,9 +6,12 @@ gained by a forged record that its owner could not do anyway.
 """
 
 import ctypes
+import errno
 import grp
 import os
 import pwd
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 
 from msgspec import Struct
@@ -18,6 +21,7 @@ from poststage.errors import PermissionRefusedError, UsageError
 from poststage.finalize.dirs import open_roots_alone
 from poststage.names import shown
 
+_LIBC = ctypes.CDLL(None, use_errno=True)
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE = 1, 4  # prctl(2)
 
 
@@ -79,7 +83,7 @@ def become(owner: Owner) -> None:
     os.setgroups(sorted(groups_of(owner.uid) | {owner.gid}))
     os.setresgid(owner.gid, owner.gid, owner.gid)
     os.setresuid(owner.uid, owner.uid, owner.uid)
-    ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+    _LIBC.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
     ids = os.getresuid() != (owner.uid,) * 3 or os.getresgid() != (owner.gid,) * 3
     if ids or _can_return():
         raise PermissionRefusedError(f"cannot become uid {owner.uid} for good; nothing was read")
@@ -94,9 +98,30 @@ def _can_return() -> bool:
     return True
 
 
+@contextmanager
+def acting_as(uid: int, gid: int) -> Iterator[None]:
+    """For the block, root makes names with no more than the rights of `uid`, and they are its.
+
+    setfsuid(2), setfsgid(2): of this thread alone. PermissionError if it cannot.
+    """
+    before = _set_fs_ids(uid, gid)
+    try:
+        if _set_fs_ids(-1, -1) != (uid, gid):
+            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+        yield
+    finally:
+        _set_fs_ids(*before)
+
+
+def _set_fs_ids(uid: int, gid: int) -> tuple[int, int]:
+    """Set both (-1 is no id and changes nothing); what they were."""
+    before_gid = _LIBC.setfsgid(ctypes.c_uint32(gid))
+    return _LIBC.setfsuid(ctypes.c_uint32(uid)), before_gid
+
+
 def die_with_parent(number: int) -> None:
     """Get the signal `number` when the parent ends, prctl(2); lost when ids are changed."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)
+    _LIBC.prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)
 
 
 @lru_cache(maxsize=1024)

@@ -10,10 +10,9 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from poststage.durable import fsops
 from poststage.errors import PermissionRefusedError
 from poststage.finalize.dirs import is_roots_alone
-from poststage.finalize.privs import groups_of
+from poststage.finalize.privs import acting_as, groups_of
 from poststage.model import Meta
 
 _HINT = "run finalize as the owner of the files (--user), or record checksums (--checksum)"
@@ -59,7 +58,7 @@ def making_for(wanted: Meta, directory: os.stat_result) -> Iterator[None]:
     if is_roots_alone(directory):
         yield
         return
-    with fsops.acting_as(wanted.uid, wanted.gid):
+    with acting_as(wanted.uid, wanted.gid):
         yield
 
 

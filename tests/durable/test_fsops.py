@@ -92,35 +92,6 @@ def test_a_fifo_in_the_place_of_a_log_is_an_error_and_not_waited_for(
         fsops.open_append(dir_fd, b"log", mode=0o600)
 
 
-def test_what_root_makes_as_somebody_else_is_theirs_and_root_is_back_afterwards(
-    dir_fd: int, tmp_path: Path
-) -> None:
-    if os.geteuid() != 0:
-        pytest.skip("only root can act as somebody else")
-    tmp_path.chmod(0o777)
-    with fsops.acting_as(61234, 61235):
-        fsops.symlink(b"target", dir_fd, b"theirs")
-    fsops.symlink(b"target", dir_fd, b"ours")
-    theirs, ours = (os.lstat(tmp_path / name) for name in ("theirs", "ours"))
-    assert (theirs.st_uid, theirs.st_gid) == (61234, 61235)
-    assert (ours.st_uid, ours.st_gid) == (0, 0)
-
-
-def test_acting_as_somebody_else_root_may_no_more_than_they(dir_fd: int, tmp_path: Path) -> None:
-    if os.geteuid() != 0:
-        pytest.skip("only root can act as somebody else")
-    tmp_path.chmod(0o755)
-    with fsops.acting_as(61234, 61234), pytest.raises(PermissionError):
-        fsops.symlink(b"target", dir_fd, b"theirs")
-
-
-def test_a_plain_user_cannot_act_as_somebody_else() -> None:
-    if os.geteuid() == 0:
-        pytest.skip("root can")
-    with pytest.raises(PermissionError), fsops.acting_as(0, 0):
-        pass
-
-
 def test_a_temp_file_that_is_there_is_opened_as_it_is(dir_fd: int, tmp_path: Path) -> None:
     os.chmod(put(tmp_path, b"temp", b"half"), 0o444)
     fd = fsops.open_temp(dir_fd, b"temp", mode=0o600)

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from poststage.durable import fsops
 from poststage.errors import PermissionRefusedError, UsageError
 from poststage.finalize import privs
-from poststage.finalize.privs import Owner, become, owner_of
-from tests.finalize.users import PLAIN, as_user, root_only
+from poststage.finalize.privs import Owner, acting_as, become, owner_of
+from tests.finalize.users import OTHER, PLAIN, as_user, root_only, user_only
 
 NOBODY = pwd.getpwnam("nobody")
 
@@ -134,3 +135,33 @@ def test_a_directory_that_is_missing_is_wrong_usage(common: Path) -> None:
     if os.geteuid() == 0:
         with pytest.raises(UsageError):
             owner(common / "missing")
+
+
+@root_only
+def test_what_root_makes_as_somebody_else_is_theirs_and_root_is_back_afterwards(
+    tmp_path: Path,
+) -> None:
+    tmp_path.chmod(0o777)
+    dir_fd = fsops.open_dir(bytes(tmp_path))
+    with acting_as(PLAIN, OTHER):
+        fsops.symlink(b"target", dir_fd, b"theirs")
+    fsops.symlink(b"target", dir_fd, b"ours")
+    os.close(dir_fd)
+    theirs, ours = (os.lstat(tmp_path / name) for name in ("theirs", "ours"))
+    assert (theirs.st_uid, theirs.st_gid) == (PLAIN, OTHER)
+    assert (ours.st_uid, ours.st_gid) == (0, 0)
+
+
+@root_only
+def test_acting_as_somebody_else_root_may_no_more_than_they(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    dir_fd = fsops.open_dir(bytes(tmp_path))
+    with acting_as(PLAIN, PLAIN), pytest.raises(PermissionError):
+        fsops.symlink(b"target", dir_fd, b"theirs")
+    os.close(dir_fd)
+
+
+@user_only
+def test_a_plain_user_cannot_act_as_somebody_else() -> None:
+    with pytest.raises(PermissionError), acting_as(0, 0):
+        pass
