@@ -50,7 +50,7 @@ def test_help_of_finalize_loads_no_mpi_no_rich_and_no_backend(
 def test_the_help_of_the_whole_suite_loads_no_command() -> None:
     modules = loaded("--help")
     commands = {name for name in modules if name.startswith("poststage.cli.")}
-    assert commands == {"poststage.cli.common", "poststage.cli.main"}
+    assert commands == {"poststage.cli.common", "poststage.cli.values", "poststage.cli.main"}
 
 
 def test_help_of_out_loads_no_mpi() -> None:

@@ -7,8 +7,7 @@ from typing import Any, Final
 
 import click
 
-from poststage.config import SECONDS_MAX
-
+SECONDS_MAX: Final = 2_000_000.0  # config's; a page of help does not load the settings
 _EMPTY: Final = "it is empty, as a variable is that is not set; nothing was touched"
 
 

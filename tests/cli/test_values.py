@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from poststage import config
+from poststage.cli import values
 from tests.cli.run import argv, environment, run, running, tree
 
 
@@ -94,3 +96,7 @@ def test_in_a_directory_that_was_removed_a_relative_path_is_wrong_and_no_bug(
     )
     assert ended.returncode in {2, 75}, ended.stderr
     assert "internal error" not in ended.stderr
+
+
+def test_a_command_takes_the_times_that_the_settings_take() -> None:
+    assert values.SECONDS_MAX == config.SECONDS_MAX
