@@ -1,6 +1,5 @@
 """A vendor whose ledger shows what it was told, and a place to hand files over from and to."""
 
-import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,8 +25,8 @@ class Vendor(Struct, frozen=True):
 
     def starts(self) -> list[list[str]]:
         """The targets of each start that it was told."""
-        files = sorted(self.ledger.glob("*.started"))
-        return [json.loads(line) for file in files for line in file.read_text().splitlines()]
+        told = [start for starts in stub.started(self.ledger).values() for start in starts]
+        return [[target for _, target in moves] for moves in told]
 
     def environment(self) -> dict[str, str]:
         """The environment for a process that is to find it."""

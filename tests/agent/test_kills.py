@@ -122,7 +122,7 @@ def test_everything_is_durable_before_the_start_and_directories_are_made_between
 ) -> None:
     calls = calls_of(rig)
     top = os.fsencode(rig.root)
-    started = next(i for i, call in enumerate(calls) if call.path.endswith(b".started"))
+    started = next(i for i, call in enumerate(calls) if call.other.endswith(b".started"))
     before = calls[:started]
     synced = {call.path for call in before if call.kind & CallKind.SYNC}
     state_dir = top + b"/state"
