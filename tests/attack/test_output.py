@@ -227,7 +227,8 @@ def test_an_output_that_cannot_show_a_name_is_no_reason_to_fail(
 ) -> None:
     name = "ä\u0301ש\u4e2d".encode() + b"\xff"
     state_file = lay(tmp_path, name)
-    env = {**os.environ, "PYTHONIOENCODING": encoding, "PYTHONPATH": str(Path(__file__).parents[2])}
+    search = [str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
+    env = {**os.environ, "PYTHONIOENCODING": encoding, "PYTHONPATH": os.pathsep.join(search)}
     every = commands(tmp_path, state_file)
     for arguments in every if FULL else every[:5]:
         out = os.open(tmp_path / "printed", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
