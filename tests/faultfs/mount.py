@@ -14,6 +14,7 @@ from typing import Self
 from msgspec import Struct
 
 SOURCE = Path(__file__).with_name("faultfs.c")
+_CAP_SYS_ADMIN = 21  # linux/capability.h
 
 
 class Lack(IntFlag):
@@ -78,11 +79,19 @@ def hindrance() -> str:
     """Why nothing can be mounted here; "" if it can."""
     if os.geteuid() != 0:
         return "mounting a FUSE file system of our own needs root"
+    if not _may_mount():
+        return "root may not mount here (no CAP_SYS_ADMIN)"
     if not os.access("/dev/fuse", os.R_OK | os.W_OK):
         return "there is no /dev/fuse on this machine"
     if not any(map(shutil.which, ("cc", "gcc", "clang"))):
         return "no C compiler on this machine"
     return ""
+
+
+def _may_mount() -> bool:
+    status = Path("/proc/self/status").read_text()
+    effective = next(line for line in status.splitlines() if line.startswith("CapEff:"))
+    return bool(int(effective.split()[1], 16) >> _CAP_SYS_ADMIN & 1)
 
 
 def build(directory: Path) -> Path:
