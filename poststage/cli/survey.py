@@ -91,7 +91,7 @@ def groups(state_dir: Path) -> Iterator[tuple[Group, str]]:
     """Each directory of state files with "", and each that cannot be read with the reason."""
     refused: list[OSError] = []
     top = os.fsencode(state_dir)
-    for group in scan(top, refused):
+    for group in scan(top, refused, only_roots=os.geteuid() == 0):
         yield group, ""
     for error in refused:
         where = os.path.relpath(os.fsencode(error.filename or top), top)

@@ -85,7 +85,8 @@ class Run:
     def _scan(self) -> list[Group]:
         refused: list[OSError] = []
         try:
-            groups = list(scan(os.fsencode(self.state_dir), refused))
+            only_roots = self.options.restore_owners
+            groups = list(scan(os.fsencode(self.state_dir), refused, only_roots=only_roots))
         except (FileNotFoundError, NotADirectoryError) as error:
             raise UsageError(
                 f"{shown(os.fsencode(self.state_dir))}: is not a directory: {error.strerror}",

@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from msgspec import Struct
 
 from poststage.durable import fsops
+from poststage.finalize.dirs import is_roots_alone
 from poststage.statefile.anyone import is_foreign
 from poststage.statefile.layout import DONE_SUFFIX, REPORT_SUFFIX, STATE_SUFFIX
 
 _DEPTH_MAX = 16  # directories below STATEDIR; an agent makes one
 _TOO_DEEP = f"has directories deeper than {_DEPTH_MAX} below STATEDIR; they were not looked into"
+_NOT_ROOTS = "others than root can write it; root did not look into it"
 _OURS = (STATE_SUFFIX, DONE_SUFFIX, REPORT_SUFFIX)
 
 
@@ -26,48 +28,64 @@ class Group(Struct, frozen=True):
     """Names `*.done`."""
 
 
-def scan(state_dir: bytes, refused: list[OSError]) -> Iterator[Group]:
+def scan(state_dir: bytes, refused: list[OSError], *, only_roots: bool = False) -> Iterator[Group]:
     """Each directory below `state_dir` that holds state files, in order of name.
 
-    Never through a symlink, never into a dot directory. What cannot be read, or lies deeper
-    than agents write, is added to `refused` and does not stop the rest.
+    Never through a symlink, never into a dot directory; with `only_roots` into none that
+    others than root can write. What cannot be read, or lies deeper than agents write, is
+    added to `refused` and does not stop the rest.
 
     Raises:
         OSError: `state_dir` itself cannot be read.
     """
-    yield from _below(fsops.open_dir(state_dir), state_dir, b"", 0, refused)
+    yield from _Walk(state_dir, refused, only_roots).below(fsops.open_dir(state_dir), b"", 0)
 
 
-def _below(
-    fd: int, top: bytes, directory: bytes, depth: int, refused: list[OSError]
-) -> Iterator[Group]:
-    """The groups of `directory` (relative to `top`), which is open at `fd`, and below it.
+class _Walk(Struct, frozen=True):
+    """Step by step through descriptors of directories: what is exchanged for a FIFO in between
+    is an error and not waited for."""
 
-    Step by step through descriptors of directories: what is exchanged for a FIFO in between
-    is an error and not waited for. Closes `fd`.
-    """
-    try:
-        subdirs, files = _listed(fd)
-        found = _group(fd, directory, files)
-        if found.pending or found.done:
-            yield found
-        if subdirs and depth >= _DEPTH_MAX:
-            refused.append(OSError(errno.ELOOP, _TOO_DEEP, os.path.join(top, directory)))
-            return
-        for name in subdirs:
-            path = os.path.join(directory, name)
-            try:
-                child = fsops.open_subdir(fd, name)
-            except OSError as error:
-                refused.append(OSError(error.errno, error.strerror, os.path.join(top, path)))
-                continue
-            yield from _below(child, top, path, depth + 1, refused)
-    except OSError as error:
-        if not directory:
-            raise
-        refused.append(OSError(error.errno, error.strerror, os.path.join(top, directory)))
-    finally:
-        os.close(fd)
+    top: bytes
+    refused: list[OSError]
+    only_roots: bool
+
+    def below(self, fd: int, directory: bytes, depth: int) -> Iterator[Group]:
+        """The groups of `directory`, which is open at `fd`, and below it; closes `fd`."""
+        try:
+            subdirs, files = _listed(fd)
+            found = _group(fd, directory, files)
+            if found.pending or found.done:
+                yield found
+            if subdirs and depth >= _DEPTH_MAX:
+                self._refuse(OSError(errno.ELOOP, _TOO_DEEP), directory)
+                return
+            for name in subdirs:
+                path = os.path.join(directory, name)
+                child = self._opened(fd, name, path)
+                if child is not None:
+                    yield from self.below(child, path, depth + 1)
+        except OSError as error:
+            if not directory:
+                raise
+            self._refuse(error, directory)
+        finally:
+            os.close(fd)
+
+    def _opened(self, fd: int, name: bytes, path: bytes) -> int | None:
+        try:
+            child = fsops.open_subdir(fd, name)
+        except OSError as error:
+            self._refuse(error, path)
+            return None
+        if self.only_roots and not is_roots_alone(os.fstat(child)):
+            os.close(child)
+            self._refuse(OSError(errno.EPERM, _NOT_ROOTS), path)
+            return None
+        return child
+
+    def _refuse(self, error: OSError, directory: bytes) -> None:
+        path = os.path.join(self.top, directory)
+        self.refused.append(OSError(error.errno, error.strerror, path))
 
 
 def _listed(fd: int) -> tuple[list[bytes], list[bytes]]:

@@ -168,3 +168,21 @@ def test_a_state_file_of_somebody_else_in_a_trusted_directory_is_not_read(
     trees.clear(root)
     assert outcome.status == 65
     assert f"belongs to uid {ATTACKER}" in outcome.output
+
+
+def test_a_directory_of_somebody_else_in_a_trusted_one_is_not_looked_into(
+    server: ForkServer, site: Path
+) -> None:
+    root = site.parent / "mixed"
+    tree = dict.fromkeys((b"", b"state", b"state/d"), trees.directory())
+    theirs = dict.fromkeys((b"state/t", b"state/t/u"), trees.directory(uid=ATTACKER, gid=ATTACKER))
+    state = trees.file(journal_of(HEAD))
+    trees.lay(root, {**tree, **theirs, b"state/t/u/0.state": state, b"state/d/0.state": state})
+    arguments = (str(root / "state"), str(site), ["--no-wait"])
+    server.shim.arm(root, NONE, log=True)
+    outcome = server.run(Job("tests.attack.programs:finalize", arguments))
+    touched = [call for call in server.shim.log() if b"/state/t/" in call.path]
+    trees.clear(root)
+    assert outcome.status == 77
+    assert "others than root can write it; root did not look into it" in outcome.output
+    assert touched == []
