@@ -1,6 +1,7 @@
 """Which STATEDIRs a post-stage run finalizes, for whom, in what time; one after the other."""
 
 import os
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -11,7 +12,7 @@ from msgspec.structs import replace
 from poststage import registry, scheduler
 from poststage.cli.common import say
 from poststage.config import Settings
-from poststage.errors import PoststageError, UsageError
+from poststage.errors import ExitCode, PoststageError, UsageError
 from poststage.finalize.options import Options
 from poststage.finalize.privs import owner_of
 from poststage.finalize.report import Report
@@ -72,8 +73,11 @@ def run(asked: Asked, settings: Settings, options: Options) -> Run:
     if len(asked.state_dirs) == 1:
         only = _finalized(targets[0], replace(options, deadline_s=left()))
         return Run(here.job, (only,))
-    reports = []
-    for number, target in enumerate(targets):
+    reports: list[Report] = []
+    for number, target in enumerate(in_turn(targets)):
+        if reports and left() <= 0:
+            reports.append(_not_reached(target))
+            continue
         share = max(_LEAST_S, left() / (len(targets) - number))
         reports.append(_one_of_many(target, replace(options, deadline_s=share)))
         _forget(target, reports[-1], settings, job_gone=here.scheduler != "none" and here.job != "")
@@ -156,6 +160,21 @@ def _one_of_many(target: Target, options: Options) -> Report:
     except PoststageError as error:
         where = shown(os.fsencode(target.state_dir))
         return Report(where, error.exit_code, (), (error.message,))
+
+
+def in_turn(targets: Sequence[Target]) -> list[Target]:
+    """Each user's first, then each user's second, …: who registers many keeps nobody waiting."""
+    seen: Counter[str | None] = Counter()
+    turns = []
+    for place, target in enumerate(targets):
+        turns.append((seen[target.user], place, target))
+        seen[target.user] += 1
+    return [target for _, _, target in sorted(turns, key=lambda turn: turn[:2])]
+
+
+def _not_reached(target: Target) -> Report:
+    note = "the time was over before its turn came; nothing was touched; run again later"
+    return Report(shown(os.fsencode(target.state_dir)), ExitCode.RUN_AGAIN, (), (note,))
 
 
 def _forget(target: Target, report: Report, settings: Settings, *, job_gone: bool) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from poststage import config, registry
-from poststage.cli.runs import Asked, seconds, situation
+from poststage.cli.runs import Asked, Target, in_turn, seconds, situation
 from tests.cli.run import done, failed, run, running
 
 SITE = """
@@ -85,6 +85,26 @@ def test_what_is_wrong_with_one_does_not_stop_the_others(tmp_path: Path, site: P
     registry.register(tmp_path / "root", "2", tmp_path / "b")
     ended = run("finalize", "--site", site, "--json")
     assert [one["exit_code"] for one in ended.json()["runs"]] == [2, 0]
+
+
+def test_when_the_time_is_over_the_others_are_named_and_not_touched(
+    tmp_path: Path, site: Path
+) -> None:
+    for name in ("a", "b", "c"):
+        done(tmp_path / name, "whole")
+        registry.register(tmp_path / "root", name, tmp_path / name)
+    ended = run("finalize", "--site", site, "--json", "--deadline", "0")
+    first, *others = ended.json()["runs"]
+    assert ended.code == 75
+    assert [one["exit_code"] for one in others] == [75, 75]
+    assert all("before its turn came" in one["notes"][0] for one in others)
+    assert str(tmp_path / "a") in first["state_dir"]
+
+
+def test_who_registers_many_keeps_nobody_waiting() -> None:
+    many = [Target(Path(f"/many/{number}"), "1") for number in range(3)]
+    few = [Target(Path("/few"), "2"), Target(Path("/one"), "3")]
+    assert in_turn([*many, *few]) == [many[0], *few, *many[1:]]
 
 
 def test_a_site_without_a_state_root_wants_a_directory(tmp_path: Path) -> None:
