@@ -17,7 +17,7 @@ from poststage.finalize.options import Options
 from poststage.finalize.privs import owner_of
 from poststage.finalize.report import Report
 from poststage.finalize.work import deadline
-from poststage.finalize.worker import finalize_as
+from poststage.finalize.worker import finalize_as, stops_noted
 from poststage.names import shown
 from poststage.registry import Registration
 from poststage.scheduler.base import Situation
@@ -74,13 +74,15 @@ def run(asked: Asked, settings: Settings, options: Options) -> Run:
         only = _finalized(targets[0], replace(options, deadline_s=left()))
         return Run(here.job, (only,))
     reports: list[Report] = []
-    for number, target in enumerate(in_turn(targets)):
-        if reports and left() <= 0:
-            reports.append(_not_reached(target))
-            continue
-        share = max(_LEAST_S, left() / (len(targets) - number))
-        reports.append(_one_of_many(target, replace(options, deadline_s=share)))
-        _forget(target, reports[-1], settings, job_gone=here.scheduler != "none" and here.job != "")
+    with stops_noted() as stopped:
+        for number, target in enumerate(in_turn(targets)):
+            if stopped() or (reports and left() <= 0):
+                reports.append(_not_reached(target))
+                continue
+            share = max(_LEAST_S, left() / (len(targets) - number))
+            reports.append(_one_of_many(target, replace(options, deadline_s=share)))
+            gone = here.scheduler != "none" and here.job != ""
+            _forget(target, reports[-1], settings, job_gone=gone)
     return Run(here.job, tuple(reports))
 
 
@@ -173,7 +175,7 @@ def in_turn(targets: Sequence[Target]) -> list[Target]:
 
 
 def _not_reached(target: Target) -> Report:
-    note = "the time was over before its turn came; nothing was touched; run again later"
+    note = "stopped, or out of time, before its turn came; nothing was touched; run again later"
     return Report(shown(os.fsencode(target.state_dir)), ExitCode.RUN_AGAIN, (), (note,))
 
 

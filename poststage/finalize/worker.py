@@ -10,8 +10,8 @@ import select
 import selectors
 import signal
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
@@ -143,7 +143,9 @@ def _collected(pid: int, receive: int, timeout_s: float) -> bytes:
     """All that the worker wrote in `timeout_s` seconds; on return it is gone, or as good as."""
     left = deadline(timeout_s)
     pidfd = os.pidfd_open(pid)
-    previous = {number: signal.signal(number, _handed_on(pidfd)) for number in _SIGNALS}
+    previous = {number: signal.getsignal(number) for number in _SIGNALS}
+    for number, before in previous.items():
+        signal.signal(number, _handed_on(pidfd, before))
     previous[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, set())
     try:
@@ -173,13 +175,39 @@ def _received(receive: int, left: Callable[[], float]) -> bytes:
     return b""
 
 
-def _handed_on(pidfd: int) -> Callable[[int, FrameType | None], None]:
+def _handed_on(pidfd: int, before: object) -> Callable[[int, FrameType | None], None]:
+    """Sends the signal to the worker, and calls the handler of `stops_noted` if that is there."""
+
     def hand_on(number: int, frame: FrameType | None) -> None:
-        del frame
         with suppress(ProcessLookupError):  # it has ended by itself
             signal.pidfd_send_signal(pidfd, number)
+        if isinstance(before, _Noted):
+            before(number, frame)
 
     return hand_on
+
+
+class _Noted:
+    """A handler that remembers that it was called."""
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        del number, frame
+        self.asked = True
+
+
+@contextmanager
+def stops_noted() -> Iterator[Callable[[], bool]]:
+    """For several runs one after the other: whether somebody has asked for a stop meanwhile."""
+    noted = _Noted()
+    previous = {number: signal.signal(number, noted) for number in _SIGNALS}
+    try:
+        yield lambda: noted.asked
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
 
 
 def _outcome(answer: bytes) -> Report:

@@ -10,7 +10,7 @@ import pytest
 
 from poststage.errors import ExitCode, PermissionRefusedError, PoststageError, RunAgainError
 from poststage.finalize.privs import Owner
-from poststage.finalize.worker import finalize_as
+from poststage.finalize.worker import finalize_as, stops_noted
 from tests.finalize import house as h
 from tests.finalize.house import House, Vendor
 from tests.finalize.kernel import Kernel
@@ -101,6 +101,25 @@ def test_a_signal_is_handed_on_and_ends_the_run_cleanly(
         report = finalize_as(whom, house.state, vendor.options(deadline_s=60.0))
         assert report.exit_code is ExitCode.RUN_AGAIN
         assert report.seconds < 20
+
+    assert Kernel().run(runs)
+
+
+def test_who_runs_several_learns_of_a_signal_that_came_during_one(
+    house: House, vendor: Vendor
+) -> None:
+    house.write(house.entry(), handle=vendor.says(0, "INPROGRESS"))
+
+    def whom() -> Owner | None:
+        os.kill(os.getppid(), signal.SIGTERM)
+        return None
+
+    def runs() -> None:
+        with stops_noted() as stopped:
+            assert not stopped()
+            finalize_as(whom, house.state, vendor.options(deadline_s=60.0))
+            assert stopped()
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
     assert Kernel().run(runs)
 
