@@ -298,8 +298,9 @@ def _temp_gone(life: Daemons) -> None:
 
 def _temp_replaced(life: Daemons) -> None:
     _halted(life)
-    life.temp.unlink()
-    life.temp.write_bytes(b"x" * SIZE)
+    other = life.temp.with_name("other")  # there before the old one goes: with an inode of its own
+    other.write_bytes(b"x" * SIZE)
+    other.rename(life.temp)
     _restarted(life)
 
 
