@@ -121,7 +121,8 @@ def test_it_is_made_only_when_its_transfer_has_ended_and_was_not_cancelled(
 ) -> None:
     job = house.job(symlink(house), answer=Answer(state, reason="why"))
     (found,) = h.settle(job)
-    assert (found.verdict, found.reason) == (verdict, "why")
+    assert found.verdict is verdict
+    assert found.reason.endswith("why")  # a stopped one says what to do besides
     assert h.names_in(house.dst) == set()
 
 
