@@ -18,6 +18,7 @@ SKEW_NS = 5 * 10**9  # clocks of two file systems may differ by this much
 _SECOND_NS = 10**9
 CANCELLED = "its transfer was cancelled, so what stands at the destination is left alone"
 WRITTEN = Plan(Action.NONE, Verdict.RUNNING, "a process of this machine still writes it")
+ABSENT = Plan(Action.NONE, Verdict.FAILED, "nothing of it is here, and nobody copies it")
 _SPECIAL = 0o6000  # setuid and setgid: AXL sets the mode first, and its chown takes them away
 
 
@@ -50,6 +51,9 @@ def _without_temp(seen: Seen, one: Foreign) -> Judged:
     """AXL has renamed it, or nothing of it has arrived."""
     there = seen.destination
     exact = there is not None and same_but_atime(there.meta, seen.entry.meta)
+    absent = not exact and seen.aside is None and (there is None or _is_older(there, one))
+    if one.sized and absent:
+        return Judged(seen, ABSENT)  # so says also a run after one that deleted what was partial
     if there is None or exact or not _is_it(there, seen.entry.meta, one):
         return Judged(seen, plan_file(seen))
     name = names.split(seen.entry.destination)[1]
@@ -66,7 +70,8 @@ def _with_temp(seen: Seen, temp: Facts, one: Foreign, *, cancelled: bool) -> Jud
         # What REPLACE left at a crash, or a second copy of the very file that was published.
         known = replace(seen, entry=replace(seen.entry, prior=_identity(temp)))
         return Judged(known, plan_file(known))
-    if _is_older(temp, one):
+    restored = temp.meta.mtime_ns == seen.entry.meta.mtime_ns  # by a run that was cut off
+    if _is_older(temp, one) and not restored:
         reason = "the temp file is older than its source, so it is another transfer's"
         return Judged(seen, _kept(reason))
     if _is_partial(seen, temp, one):

@@ -53,7 +53,7 @@ class _Walk(Struct, frozen=True):
         """The groups of `directory`, which is open at `fd`, and below it; closes `fd`."""
         try:
             subdirs, files = _listed(fd)
-            found = _group(fd, directory, files)
+            found = self._group(fd, directory, files)
             if found.pending or found.done:
                 yield found
             if subdirs and depth >= _DEPTH_MAX:
@@ -71,6 +71,21 @@ class _Walk(Struct, frozen=True):
         finally:
             os.close(fd)
 
+    def _group(self, fd: int, directory: bytes, files: list[bytes]) -> Group:
+        pending = [name for name in files if name.endswith(STATE_SUFFIX)]
+        done = [name for name in files if name.endswith(DONE_SUFFIX)]
+        for name in files:
+            try:
+                if not name.endswith(_OURS) and is_foreign(fd, name):
+                    pending.append(name)
+            except OSError as error:
+                self._refuse(error, os.path.join(directory, name))
+        return Group(
+            directory,
+            tuple(sorted(pending, key=part_order)),
+            tuple(sorted(done, key=part_order)),
+        )
+
     def _opened(self, fd: int, name: bytes, path: bytes) -> int | None:
         try:
             child = fsops.open_subdir(fd, name)
@@ -83,8 +98,8 @@ class _Walk(Struct, frozen=True):
             return None
         return child
 
-    def _refuse(self, error: OSError, directory: bytes) -> None:
-        path = os.path.join(self.top, directory)
+    def _refuse(self, error: OSError, below: bytes) -> None:
+        path = os.path.join(self.top, below)
         self.refused.append(OSError(error.errno, error.strerror, path))
 
 
@@ -97,18 +112,6 @@ def _listed(fd: int) -> tuple[list[bytes], list[bytes]]:
             is_dir = entry.is_dir(follow_symlinks=False)
             (subdirs if is_dir else files).append(os.fsencode(entry.name))
     return sorted(name for name in subdirs if not name.startswith(b".")), files
-
-
-def _group(fd: int, directory: bytes, files: list[bytes]) -> Group:
-    pending = [name for name in files if name.endswith(STATE_SUFFIX)]
-    done = [name for name in files if name.endswith(DONE_SUFFIX)]
-    others = (name for name in files if not name.endswith(_OURS))
-    pending += [name for name in others if is_foreign(fd, name)]
-    return Group(
-        directory,
-        tuple(sorted(pending, key=part_order)),
-        tuple(sorted(done, key=part_order)),
-    )
 
 
 def part_order(name: bytes) -> tuple[int, bytes]:

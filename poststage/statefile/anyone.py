@@ -4,6 +4,7 @@ Ours are known by name. AXL's have any name and are found by their content, whic
 without leaving a trace in anybody's atime.
 """
 
+import errno
 import os
 import re
 
@@ -19,6 +20,7 @@ from poststage.statefile.layout import DONE_SUFFIX, FOREIGN_DONE_SUFFIX, STATE_S
 from poststage.statefile.reader import StateBuilder, fill, read_state
 
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+_NO_FILE = {errno.ELOOP, errno.ENOENT, errno.ENXIO}  # a symlink, gone, a socket
 _PIECE = 1 << 20
 _ALWAYS_THERE = b"STATE_FILE\0"  # AXL records the file's own name in it
 # Of a file that was emptied nothing tells whose it was but its name.
@@ -29,11 +31,16 @@ def is_foreign(dir_fd: int, name: bytes) -> bool:
     """Whether `name`, which is not called like one of ours, is a state file of AXL's.
 
     So is what looks like a damaged one; a whole KVTree file of another kind is not.
+
+    Raises:
+        OSError: it cannot be told, though it is ours to read.
     """
     try:
         fd = os.open(name, _OPEN | os.O_NOATIME, dir_fd=dir_fd)
-    except OSError:
-        return False  # a symlink, not ours to read without a trace, or gone
+    except OSError as error:
+        if error.errno in _NO_FILE or _is_anothers(dir_fd, name, error):
+            return False
+        raise
     try:
         info = os.fstat(fd)
         if not fsops.is_regular(info):
@@ -42,10 +49,15 @@ def is_foreign(dir_fd: int, name: bytes) -> bool:
             start = os.pread(fd, len(kvtree.MAGIC), 0)
             return bool(_LIKELY.search(name)) and kvtree.MAGIC.startswith(start)
         return is_kvtree(fd) and _is_axl(fd, info.st_size)
-    except OSError:
-        return False
     finally:
         os.close(fd)
+
+
+def _is_anothers(dir_fd: int, name: bytes, error: OSError) -> bool:
+    """Whether `error` says no more than that the file is somebody else's."""
+    if error.errno not in {errno.EACCES, errno.EPERM} or os.geteuid() == 0:
+        return False
+    return os.stat(name, dir_fd=dir_fd, follow_symlinks=False).st_uid != os.geteuid()
 
 
 def is_kvtree(fd: int) -> bool:

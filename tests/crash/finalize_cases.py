@@ -27,7 +27,8 @@ Ids = tuple[int, int]
 MODES = (0o640, 0o4755, 0o000, 0o2711, 0o444)
 
 
-def _new(ids: Ids, mode: int, content: bytes = b"the job's output " * 5) -> Node:
+def new_node(ids: Ids, mode: int, content: bytes = b"the job's output " * 5) -> Node:
+    """A file that a job wrote."""
     return trees.file(
         content,
         mode=mode,
@@ -38,7 +39,7 @@ def _new(ids: Ids, mode: int, content: bytes = b"the job's output " * 5) -> Node
     )
 
 
-def _temp(new: Node, by: Ids) -> Node:
+def temp_node(new: Node, by: Ids) -> Node:
     """As a vendor leaves it: the mode masked, times and owner its own."""
     mode = new.mode & 0o777 & ~0o022
     return replace(new, mode=mode, uid=by[0], gid=by[1], atime_ns=3 * 10**9, mtime_ns=3 * 10**9)
@@ -46,27 +47,27 @@ def _temp(new: Node, by: Ids) -> Node:
 
 def publish(site: Path, by: Ids, ids: Ids, mode: int) -> FinalizeScene:
     """Nothing stood there: two files, the second empty."""
-    one, two = _new(ids, mode), _new(ids, mode, b"")
+    one, two = new_node(ids, mode), new_node(ids, mode, b"")
     entries = (entry_of(one, b"out/one", 0), entry_of(two, b"out/two", 1))
     tree = scenes.skeleton(by)
     promises = []
     for entry, new in zip(entries, (one, two), strict=True):
-        tree[temp_path(entry)] = _temp(new, by)
+        tree[temp_path(entry)] = temp_node(new, by)
         promises.append(Promise(entry.destination, temp_path(entry), new))
     return FinalizeScene("publish", tuple(promises), tree, (Part(0, entries),), site, by)
 
 
 def replacing(site: Path, by: Ids, ids: Ids, mode: int) -> FinalizeScene:
     """An older version stands there, as it did when the transfer was created."""
-    new, old = _new(ids, mode), trees.file(b"the old version", mode=0o600, uid=by[0], gid=by[1])
+    new, old = new_node(ids, mode), trees.file(b"the old version", mode=0o600, uid=by[0], gid=by[1])
     entry = entry_of(new, b"out/one", 0, prior=True)
-    tree = {**scenes.skeleton(by), temp_path(entry): _temp(new, by), b"out/one": old}
+    tree = {**scenes.skeleton(by), temp_path(entry): temp_node(new, by), b"out/one": old}
     promise = Promise(entry.destination, temp_path(entry), new, old)
     return FinalizeScene("replace", (promise,), tree, (Part(0, (entry,)),), site, by)
 
 
 def _conflicting(site: Path, by: Ids, ids: Ids, mode: int, *, newer: bool) -> FinalizeScene:
-    new = _new(ids, mode)
+    new = new_node(ids, mode)
     mtime_ns = new.mtime_ns + (-5 if newer else 5)
     other = trees.file(b"somebody was faster", mode=0o600, uid=by[0], gid=by[1], mtime_ns=mtime_ns)
     entry = entry_of(new, b"out/one", 0)
@@ -75,7 +76,7 @@ def _conflicting(site: Path, by: Ids, ids: Ids, mode: int, *, newer: bool) -> Fi
         for attempt in (0, 1, 2)
     ]
     temp = temp_path(entry)
-    tree = {**scenes.skeleton(by), temp: _temp(new, by), b"out/one": other}
+    tree = {**scenes.skeleton(by), temp: temp_node(new, by), b"out/one": other}
     promises = [Promise(b"out/one", temp, new, other, keeps_old=(temp, *asides))]
     if not newer:
         became = Promise(asides[0], temp, new, or_at=tuple(asides[1:]))
@@ -98,12 +99,12 @@ def conflict_older(site: Path, by: Ids, ids: Ids, mode: int) -> FinalizeScene:
 
 def failed(site: Path, by: Ids, ids: Ids, mode: int) -> FinalizeScene:
     """One file failed half way, over an old version; the other is whole."""
-    good, bad = _new(ids, mode), _new(ids, mode)
+    good, bad = new_node(ids, mode), new_node(ids, mode)
     old = trees.file(b"the old version", mode=0o600, uid=by[0], gid=by[1])
     entries = (entry_of(bad, b"out/bad", 0, prior=True), entry_of(good, b"out/good", 1))
-    half = replace(_temp(bad, by), content=bad.content[:20])
+    half = replace(temp_node(bad, by), content=bad.content[:20])
     tree = {**scenes.skeleton(by), b"out/bad": old}
-    tree |= {temp_path(entries[0]): half, temp_path(entries[1]): _temp(good, by)}
+    tree |= {temp_path(entries[0]): half, temp_path(entries[1]): temp_node(good, by)}
     promises = (
         Promise(b"out/bad", temp_path(entries[0]), None, old),
         Promise(b"out/good", temp_path(entries[1]), good),
@@ -114,18 +115,18 @@ def failed(site: Path, by: Ids, ids: Ids, mode: int) -> FinalizeScene:
 
 def checksum(site: Path, by: Ids, ids: Ids, mode: int) -> FinalizeScene:
     """A checksum was recorded, so the contents are read first."""
-    new = _new(ids, mode)
+    new = new_node(ids, mode)
     digest = f"xxh3_128:{xxhash.xxh3_128(new.content).hexdigest()}"
     entry = entry_of(new, b"out/one", 0, checksum=digest)
-    tree = {**scenes.skeleton(by), temp_path(entry): _temp(new, by)}
+    tree = {**scenes.skeleton(by), temp_path(entry): temp_node(new, by)}
     promise = Promise(entry.destination, temp_path(entry), new)
     return FinalizeScene("checksum", (promise,), tree, (Part(0, (entry,)),), site, by)
 
 
 def kinds(site: Path, by: Ids, ids: Ids, mode: int) -> FinalizeScene:
     """A directory that its owner may not write in the end, with a file, a link, a symlink."""
-    new = _new(ids, mode)
-    link = replace(_new(ids, 0o777, b"one"), kind=stat.S_IFLNK)
+    new = new_node(ids, mode)
+    link = replace(new_node(ids, 0o777, b"one"), kind=stat.S_IFLNK)
     closed = replace(trees.directory(mode=0o555, uid=by[0], gid=by[1]))
     entries = (
         entry_of(closed, b"out/sub", 0, kind=Kind.DIRECTORY),
@@ -135,7 +136,7 @@ def kinds(site: Path, by: Ids, ids: Ids, mode: int) -> FinalizeScene:
     )
     tree = {**scenes.skeleton(by), b"out/sub": replace(closed, mode=0o755)}
     temps = [temp_path(entry) for entry in entries]
-    tree[temps[1]] = _temp(new, by)
+    tree[temps[1]] = temp_node(new, by)
     promises = (
         Promise(b"out/sub", b"", closed, tree[b"out/sub"]),
         Promise(b"out/sub/one", temps[1], new, also=(b"out/sub/other",)),
@@ -149,9 +150,9 @@ def dataset(site: Path, by: Ids, ids: Ids, mode: int) -> FinalizeScene:
     """Two ranks, published as a whole or not at all."""
     parts, promises, tree = [], [], scenes.skeleton(by)
     for number in (0, 1):
-        new = _new(ids, mode, b"rank %d" % number)
+        new = new_node(ids, mode, b"rank %d" % number)
         entry = entry_of(new, b"out/data.%d" % number, 0, part=number)
-        tree[temp_path(entry)] = _temp(new, by)
+        tree[temp_path(entry)] = temp_node(new, by)
         promises.append(Promise(entry.destination, temp_path(entry), new))
         parts.append(Part(number, (entry,)))
     return FinalizeScene(
@@ -161,9 +162,9 @@ def dataset(site: Path, by: Ids, ids: Ids, mode: int) -> FinalizeScene:
 
 def _kept(site: Path, by: Ids, ids: Ids, mode: int, answer: str, size: int) -> FinalizeScene:
     """A temp file of `size` bytes that nobody may touch: it is a bystander."""
-    new = _new(ids, mode)
+    new = new_node(ids, mode)
     entry = entry_of(new, b"out/one", 0)
-    temp = replace(_temp(new, by), content=new.content[:size])
+    temp = replace(temp_node(new, by), content=new.content[:size])
     tree = {**scenes.skeleton(by), temp_path(entry): temp}
     promise = Promise(entry.destination, b"", None)
     part = Part(0, (entry,), answer, {} if answer == "UNKNOWN" else {0: answer})
@@ -177,9 +178,9 @@ def many(site: Path, by: Ids, *, count: int) -> FinalizeScene:
     """So many files with names of 200 bytes."""
     tree, promises, entries = scenes.skeleton(by), list[Promise](), list[Entry]()
     for index in range(count):
-        new = _new(by, 0o640, b"file %d" % index)
+        new = new_node(by, 0o640, b"file %d" % index)
         entry = entry_of(new, b"out/" + b"%d-" % index + b"n" * 200, index)
-        tree[temp_path(entry)] = _temp(new, by)
+        tree[temp_path(entry)] = temp_node(new, by)
         promises.append(Promise(entry.destination, temp_path(entry), new))
         entries.append(entry)
     parts = (Part(0, tuple(entries)),)
@@ -198,14 +199,37 @@ def short(site: Path, by: Ids, ids: Ids, mode: int) -> FinalizeScene:
 
 def cancelled(site: Path, by: Ids, ids: Ids, mode: int) -> FinalizeScene:
     """Cancelled: the temp file goes, what stood there stays."""
-    new = _new(ids, mode)
+    new = new_node(ids, mode)
     old = trees.file(b"the old version", mode=0o600, uid=by[0], gid=by[1])
     entry = entry_of(new, b"out/one", 0, prior=True)
-    half = replace(_temp(new, by), content=new.content[:20])
+    half = replace(temp_node(new, by), content=new.content[:20])
     tree = {**scenes.skeleton(by), temp_path(entry): half, b"out/one": old}
     promise = Promise(b"out/one", temp_path(entry), None, old)
     part = Part(0, (entry,), "CANCELED", {0: "CANCELED"})
     return FinalizeScene("cancelled", (promise,), tree, (part,), site, by, done_status=3)
+
+
+def moved(site: Path, by: Ids, ids: Ids, mode: int) -> FinalizeScene:
+    """A file whose source goes when it is published; of two, one has failed."""
+    new, bad = new_node(ids, mode), new_node(ids, mode)
+    entries = tuple(
+        replace(entry_of(node, b"out/" + name, index), source=b"outside/" + name)
+        for index, (name, node) in enumerate([(b"one", new), (b"bad", bad)])
+    )
+    source = replace(new, uid=by[0], gid=by[1], mode=0o600)
+    tree = {**scenes.skeleton(by), b"outside/one": source, b"outside/bad": source}
+    tree |= {temp_path(entries[0]): temp_node(new, by)}
+    tree |= {temp_path(entries[1]): replace(temp_node(bad, by), content=b"half")}
+    promises = (
+        Promise(b"out/one", temp_path(entries[0]), new, also=(b"outside/one",)),
+        Promise(b"out/bad", temp_path(entries[1]), None),
+        Promise(b"outside/bad", b"", source, source),
+    )
+    part = Part(0, entries, "PARTIALSUCCESS", {0: "FULLSUCCESS", 1: "FAILED"})
+    going = frozenset({b"outside/one"})
+    return FinalizeScene(
+        "moved", promises, tree, (part,), site, by, going, done_status=3, move=True
+    )
 
 
 Case = Callable[[Path, Ids, Ids, int], FinalizeScene]
@@ -221,4 +245,5 @@ CASES: tuple[Case, ...] = (
     unanswered,
     short,
     cancelled,
+    moved,
 )

@@ -55,6 +55,7 @@ class FinalizeScene(Struct, frozen=True):
     done_status: int = 0
     settles: bool = True
     publish: str = "file"
+    move: bool = False
 
     @property
     def locks_again(self) -> bool:
@@ -72,6 +73,7 @@ class FinalizeScene(Struct, frozen=True):
         handle = vendor.answer(self.site.parent / "ledger", part.id, part.answer, part.files)
         directory = fsops.open_dir(os.fsencode(root / os.fsdecode(STATE_DIR) / DATASET))
         head = Head(part.id, DATASET, part.number, len(self.parts), vendor.NAME, CREATED_NS)
+        head = replace(head, move=self.move)
         writer = StateWriter.create(directory, b"%d.state" % part.number, head)
         os.fchown(writer.fd, *self.ids)
         for entry in part.entries:
@@ -148,7 +150,10 @@ def _placed(root: Path, entry: Entry) -> Entry:
     if prior is not None and prior.ino == 0:
         info = os.lstat(destination)
         prior = Identity(info.st_ino, info.st_size, info.st_mtime_ns)
-    return replace(entry, destination=destination, prior=prior)
+    source = (
+        entry.source if entry.source.startswith(b"/") else os.fsencode(root) + b"/" + entry.source
+    )
+    return replace(entry, source=source, destination=destination, prior=prior)
 
 
 PRIOR = Identity(0, 0, 0)

@@ -112,8 +112,15 @@ class Rig:
         return Finding(injections, fired, call, tuple(found), outcome.output if found else "")
 
     def _judge_syncs(self, before: Tree) -> Iterator[str]:
-        """Law 7: whatever came after it, a file whose fsync was refused got no name."""
-        refused = {call.ino for call in self.shim.log() if call.error and call.kind & Kind.SYNC}
+        """Law 7: whatever came after it, a file whose fsync was refused got no name.
+
+        One that was interrupted was only made again.
+        """
+        refused = {
+            call.ino
+            for call in self.shim.log()
+            if call.error not in {0, errno.EINTR} and call.kind & Kind.SYNC
+        }
         named = {node.ino for name, node in trees.look(self.root).items() if self._is_final(name)}
         for promise in self.scene.promises:
             temp = before.get(promise.temp)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.crash import reorder, sweep, vendor
+from tests.crash.axl_cases import AXL_CASES
 from tests.crash.finalize_cases import CASES, MODES, Case
 from tests.crash.forget_scene import ForgetScene
 from tests.crash.forkserver import ForkServer
@@ -26,7 +27,7 @@ NOT_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become so
 def params(*, modes: bool, runs: bool = True, salt: str = "") -> list[object]:
     """Case × who runs it × mode; one is drawn by `salt` for what is not asked for in full."""
     found: list[object] = []
-    for case in CASES:
+    for case in (*CASES, *AXL_CASES):
         drawn = random.Random(f"{case.__name__} {salt}")
         who = list(RUNS) if runs else [drawn.choice(list(RUNS) if os.geteuid() == 0 else MINE)]
         for run in who:

@@ -189,13 +189,25 @@ def test_what_axl_leaves_inexact_is_made_exact_in_place(
     assert axl.path().stat().st_ino == inode
 
 
-@pytest.mark.parametrize("stands", ["nothing", "another size", "another time", "another mode"])
-def test_without_a_temp_file_another_file_is_not_taken_for_the_jobs(axl: Axl, stands: str) -> None:
+@pytest.mark.parametrize("stands", ["nothing", "what is older"])
+def test_what_has_not_arrived_has_failed(axl: Axl, stands: str) -> None:
     if stands != "nothing":
-        content = NEW + b"!" if stands == "another size" else NEW
-        mode = 0o600 if stands == "another mode" else 0o640
-        mtime_ns = MTIME_NS - 10**10 if stands == "another time" else MTIME_NS
-        put(axl.path(), content, mode=mode, mtime_ns=mtime_ns)
+        put(axl.path(), b"the last job's output")
+    axl.record(ctime_ns=FUTURE_NS)
+    before = snapshot(axl.dst)
+    code, files, reason = axl.ends()
+    assert (code, files) == (ExitCode.NEEDS_PERSON, {"failed": 1})
+    assert "nothing of it is here, and nobody copies it" in reason
+    assert snapshot(axl.dst) == before
+    assert_settled(axl)
+
+
+@pytest.mark.parametrize("stands", ["another size", "another time", "another mode"])
+def test_without_a_temp_file_another_file_is_not_taken_for_the_jobs(axl: Axl, stands: str) -> None:
+    content = NEW + b"!" if stands == "another size" else NEW
+    mode = 0o600 if stands == "another mode" else 0o640
+    mtime_ns = MTIME_NS - 10**10 if stands == "another time" else MTIME_NS
+    put(axl.path(), content, mode=mode, mtime_ns=mtime_ns)
     axl.record()
     before = snapshot(axl.dst)
     assert axl.ends()[:2] == (ExitCode.NEEDS_PERSON, {"lost": 1})
@@ -506,6 +518,32 @@ def test_what_stands_aside_and_under_the_temp_name_steps_aside() -> None:
     sized = Foreign(sized=True)
     expected = (Action.SET_ASIDE, Verdict.CONFLICT)
     assert judge(Fate.UNPROVEN, one=sized, **seen) == expected
+
+
+LATER = Foreign(sized=True, changed_ns=FUTURE_NS + 10**10)  # its source is younger than all
+
+
+@pytest.mark.parametrize(
+    ("one", "seen", "expected"),
+    [
+        (Foreign(sized=True), {}, Verdict.FAILED),
+        (LATER, {"destination": facts(size=3)}, Verdict.FAILED),
+        (Foreign(sized=True), {"destination": facts(size=3)}, Verdict.LOST),
+        (VENDORS, {}, Verdict.LOST),
+        (LATER, {"destination": facts()}, Verdict.PUBLISHED),
+        (LATER, {"destination": facts(size=3), "aside": facts(2)}, Verdict.CONFLICT),
+    ],
+)
+def test_without_a_temp_file_nothing_is_done_whatever_is_found_of_it(
+    one: Foreign, seen: dict[str, Facts], expected: Verdict
+) -> None:
+    assert judge(Fate.DONE, one=one, **seen) == (Action.NONE, expected)
+
+
+def test_what_was_made_exact_under_its_temp_name_is_the_jobs_however_old_it_seems() -> None:
+    assert judge(Fate.UNPROVEN, one=LATER, temp=facts()) == (Action.PUBLISH, Verdict.PUBLISHED)
+    other = facts(mtime_ns=MTIME_NS + 1)
+    assert judge(Fate.UNPROVEN, one=LATER, temp=other) == (Action.NONE, Verdict.LOST)
 
 
 def test_a_short_temp_file_that_a_process_here_still_writes_is_kept(axl: Axl) -> None:

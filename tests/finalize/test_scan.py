@@ -73,6 +73,21 @@ def test_a_directory_that_may_not_be_read_is_told_and_stops_nothing(common: Path
     (common / "closed").chmod(0o755)
 
 
+def test_a_file_that_may_not_be_read_is_told_and_hides_nothing_beside_it(common: Path) -> None:
+    touch(common, "d/0.state", "d/axl", "d/other.state_file")
+    if os.geteuid() == 0:
+        for path in (common, *common.rglob("*")):
+            os.chown(path, PLAIN, PLAIN)
+    (common / "d/axl").chmod(0)
+
+    def looks() -> None:
+        groups, refused = scanned(common)
+        assert groups[b"d"].pending == (b"0.state", b"other.state_file")
+        assert [one.filename for one in refused] == [os.fsencode(common / "d/axl")]
+
+    as_user(looks)
+
+
 def test_deeper_than_agents_write_nothing_is_looked_for_and_that_is_told(common: Path) -> None:
     """A thousand directories, one in the other, exhaust stacks and descriptors elsewhere."""
     touch(common, "d/0.state")

@@ -1,5 +1,6 @@
 """Which file is a state file, whoever wrote it, and what is read of it."""
 
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -93,6 +94,55 @@ def test_nothing_but_a_regular_file_is_looked_into(dir_fd: int, tmp_path: Path) 
     (tmp_path / "directory").mkdir()
     names = (b"link", b"fifo", b"directory", b"missing")
     assert not any(anyone.is_foreign(dir_fd, name) for name in names)
+
+
+@pytest.mark.parametrize("call", ["open", "pread"])
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.EMFILE, errno.EACCES])
+def test_what_cannot_be_told_is_not_taken_for_nothing(
+    dir_fd: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, number: int
+) -> None:
+    (tmp_path / "x").write_bytes(AXL)
+
+    def refuse(*_: object, **__: object) -> int:
+        raise OSError(number, "refused")
+
+    monkeypatch.setattr(os, call, refuse)
+    with pytest.raises(OSError, match="refused"):
+        anyone.is_foreign(dir_fd, b"x")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs another user")
+def test_what_is_anothers_and_cannot_be_read_is_none_of_ours(dir_fd: int, tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    for name, mode in (("public", 0o644), ("private", 0o600)):
+        (tmp_path / name).write_bytes(AXL)
+        (tmp_path / name).chmod(mode)
+    (tmp_path / "own").write_bytes(AXL)
+    (tmp_path / "own").chmod(0)
+    os.chown(tmp_path / "own", 1234, 1234)
+    os.seteuid(1234)
+    try:
+        assert not anyone.is_foreign(dir_fd, b"public")  # only its owner reads without a trace
+        assert not anyone.is_foreign(dir_fd, b"private")
+        with pytest.raises(PermissionError):
+            anyone.is_foreign(dir_fd, b"own")
+    finally:
+        os.seteuid(0)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="root's own case")
+def test_root_is_told_of_what_it_is_refused_whoever_owns_it(
+    dir_fd: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "x").write_bytes(AXL)
+    os.chown(tmp_path / "x", 1234, 1234)
+
+    def refuse(*_: object, **__: object) -> int:
+        raise PermissionError(errno.EACCES, "root is squashed")
+
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(PermissionError, match="squashed"):
+        anyone.is_foreign(dir_fd, b"x")
 
 
 def test_looking_for_state_files_leaves_no_trace_in_an_atime(dir_fd: int, tmp_path: Path) -> None:
