@@ -43,7 +43,7 @@ bench: $(STAMP) ## Measure; prints a table
 	$(BIN)/python bench/run.py $(ARGS)
 
 soak: $(STAMP) ## Run the long tests alone; ARGS="-k kills" picks some
-	POSTSTAGE_CRASH=full $(BIN)/python -m pytest tests/crash $(ARGS)
+	POSTSTAGE_CRASH=full $(BIN)/python -m pytest tests/crash tests/attack tests/faultfs $(ARGS)
 	$(BIN)/python -m pytest -m slow $(ARGS)
 
 clean: ## Remove what these targets made

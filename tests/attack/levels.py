@@ -2,10 +2,11 @@
 
 import os
 
-FULL = os.environ.get("POSTSTAGE_ATTACK", "") == "full"
-"""`POSTSTAGE_ATTACK=full`: every point, a million races. Else a sample for `make test`."""
+LEVEL = os.environ.get("POSTSTAGE_ATTACK", os.environ.get("POSTSTAGE_CRASH", ""))
+"""`POSTSTAGE_ATTACK`, else as the crash harnesses: `ci` more than `make test`, `full` all."""
+FULL = LEVEL == "full"
 
 
-def budget(sample: int, full: int | None = None) -> int | None:
+def budget(sample: int, ci: int) -> int | None:
     """How many points to take; None for all of them."""
-    return full if FULL else sample
+    return None if FULL else ci if LEVEL == "ci" else sample

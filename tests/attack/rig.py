@@ -43,6 +43,8 @@ class Rig:
         self.server, self.shim = server, server.shim
         self.root, self.scene = root, scene
         self.trusted = scene.ids == (0, 0)
+        self.hits = 0
+        """Attacks that came to pass."""
         self._victim = victim.lay(root.parent / "victims")
         self.lay()
         self.first = self._run(None)
@@ -63,6 +65,7 @@ class Rig:
         theirs = self.lay()
         outcome = self._run(attack)
         found = [] if self.shim.fired else ["the harness: nothing fired"]
+        self.hits += self.shim.fired > 0
         taken = attack.swap.place is Place.STATEDIR
         found += self.harm(theirs, outcome, also=_LOST if taken else frozenset())
         return [f"{attack}: {one}" for one in found]

@@ -16,6 +16,7 @@ from tests.attack.actions import PUTS, Put, plant
 from tests.attack.levels import FULL
 from tests.attack.rig import Rig
 from tests.attack.victim import ATTACKER
+from tests.crash import tally
 from tests.crash.forkserver import ForkServer
 
 SOURCE = Path(__file__).with_name("racer.c")
@@ -88,6 +89,7 @@ def test_however_often_names_are_exchanged_nobody_else_is_touched(
             swaps += race.swaps
         found += [f"{put.__name__}: {one}" for one in rig.harm(theirs, outcome)]
         runs += 1
+    tally.add([("attack, races", route, swaps, runs, len(found))])
     assert found == []
 
 

@@ -8,6 +8,7 @@ import pytest
 from tests.attack import scenes
 from tests.attack.levels import budget
 from tests.attack.rig import Attack, Rig
+from tests.crash import tally
 from tests.crash.forkserver import ForkServer
 
 
@@ -27,6 +28,8 @@ def test_whatever_is_swapped_at_whichever_call_nobody_else_is_touched(
     rig = Rig(server, site.parent / "root", scene)
     assert rig.first.status == scene.done_status, rig.first.output
     violations: list[str] = []
-    for attack in chosen(rig.attacks(), budget(sample=150)):
+    attacks = chosen(rig.attacks(), budget(sample=150, ci=600))
+    for attack in attacks:
         violations += rig.suffer(attack)
+    tally.add([("attack", scene.name, len(attacks), rig.hits, len(violations))])
     assert not violations, "\n".join(violations[:20])

@@ -92,7 +92,7 @@ def test_a_symlink_of_the_attackers_to_a_trusted_directory_is_never_believed(
     assert lure.run(None).status in STATUSES
     calls = lure.server.shim.count
     found: dict[Toggle, list[str]] = {}
-    for at in range(1, calls + 1)[: budget(sample=60)]:
+    for at in range(1, calls + 1)[: budget(sample=60, ci=1000)]:
         toggle = Toggle(at, first, then)
         lure.lay(first)
         outcome = lure.run(toggle)

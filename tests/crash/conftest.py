@@ -5,7 +5,6 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -31,25 +30,3 @@ def library(workshop: Path) -> Path:
         give_up = pytest.skip if tally.LEVEL is tally.Level.SAMPLE else pytest.fail
         give_up("no C compiler on this machine")
     return shim.build(workshop)
-
-
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Where tests are spread over processes, each gives its rows to the one that reports."""
-    output = getattr(session.config, "workeroutput", None)
-    if output is not None:
-        output["crash"] = tally.exported()
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_testnodedown(node: Any) -> None:
-    """Take the rows of a process that is done."""
-    tally.add(getattr(node, "workeroutput", {}).get("crash", []))
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """The table of what was injected and what came of it."""
-    lines = tally.table()
-    if lines:
-        terminalreporter.section(f"crash harnesses ({tally.LEVEL.value or 'sample'})")
-        for line in lines:
-            terminalreporter.write_line(line)

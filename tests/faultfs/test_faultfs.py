@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from poststage.errors import ExitCode
+from tests.attack.levels import budget
 from tests.crash import finalize_cases as cases
 from tests.crash import laws, trees
 from tests.crash.finalize_cases import CASES, Case
@@ -21,8 +22,7 @@ from tests.crash.forkserver import SELF, ForkServer, Who, owner
 from tests.crash.sweep import NEEDS_PERSON, Rig
 from tests.faultfs.mount import FaultFs, Faults, Lack, Op
 
-FULL = os.environ.get("POSTSTAGE_ATTACK", "") == "full"
-SEEDS = range(1, 200 if FULL else 4)
+SEEDS = range(1, 1 + (budget(sample=3, ci=10) or 200))
 NAMES = (Op.LOOKUP, Op.OPEN, Op.CREATE, Op.RENAME, Op.RENAME2, Op.LINK, Op.UNLINK, Op.MKDIR)
 ATTRIBUTES = (Op.GETATTR, Op.SETATTR)
 CONTENTS = (Op.READ, Op.WRITE, Op.READDIR)
