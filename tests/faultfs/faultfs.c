@@ -1,9 +1,10 @@
 /* A file system that shows another directory and lies as it is told to.
  *
- *     faultfs SOURCE MOUNTPOINT CONTROL
+ *     faultfs SOURCE MOUNTPOINT CONTROL THREADS
  *
  * Speaks the kernel's FUSE protocol itself (linux/fuse.h), so that the tests need a C
- * compiler and nothing else; has to be root. One thread; ends when it is unmounted.
+ * compiler and nothing else; has to be root; ends when it is unmounted. THREADS wait at the
+ * same time, as the servers of a parallel file system do; what they then do is done by one.
  * CONTROL is mapped shared: mount.py has the same structure. Nothing is cached: each
  * operation of a client is one here.
  */
@@ -12,6 +13,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fuse.h>
+#include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -50,6 +52,7 @@ static struct control *control;
 static struct node *nodes;
 static uint64_t node_count;
 static int device;
+static pthread_mutex_t turn = PTHREAD_MUTEX_INITIALIZER; /* holds for all that is static */
 
 /* ---- answers ----------------------------------------------------------------------- */
 
@@ -439,9 +442,7 @@ static void serve(const struct fuse_in_header *in, const void *body)
         return; /* it is answered when it is done */
     if (in->opcode < OPCODES)
         control->count[in->opcode]++;
-    struct timespec pause = {0, (long)control->delay_ns}, moment = {0, 1000000};
-    if (control->delay_ns)
-        nanosleep(&pause, NULL);
+    struct timespec moment = {0, 1000000};
     if (control->hang_in > 1)
         control->hang_in--;
     while (control->hang_in == 1)
@@ -472,21 +473,44 @@ static int prepared(char **arguments)
     return mount("faultfs", arguments[2], "fuse.faultfs", MS_NODEV, options) == 0;
 }
 
+/* A forget and an interrupt are no operation that a client waits for. */
+static void hold_back(uint32_t opcode)
+{
+    struct timespec pause = {0, (long)control->delay_ns};
+    if (control->delay_ns && opcode != FUSE_FORGET && opcode != FUSE_BATCH_FORGET &&
+        opcode != FUSE_INTERRUPT)
+        nanosleep(&pause, NULL);
+}
+
+static void *work(void *unused)
+{
+    size_t room = WRITE_MAX + (16u << 10);
+    char *buffer = aligned_alloc(16, room);
+    for (;;) {
+        ssize_t size = read(device, buffer, room);
+        if (size < 0 && errno == ENODEV)
+            return unused; /* unmounted */
+        if (size < (ssize_t)sizeof(struct fuse_in_header))
+            continue; /* interrupted before it was taken */
+        hold_back(((struct fuse_in_header *)buffer)->opcode);
+        pthread_mutex_lock(&turn);
+        serve((void *)buffer, buffer + sizeof(struct fuse_in_header));
+        pthread_mutex_unlock(&turn);
+    }
+}
+
 int main(int count, char **arguments)
 {
-    static char buffer[WRITE_MAX + (16u << 10)] __attribute__((aligned(16)));
-    if (count != 4 || !prepared(arguments)) {
+    pthread_t others;
+    if (count != 5 || !prepared(arguments)) {
         fprintf(stderr, "faultfs: %s\n", strerror(errno));
         return 1;
     }
     puts("ready");
     fflush(stdout);
-    for (;;) {
-        ssize_t size = read(device, buffer, sizeof buffer);
-        if (size < 0 && errno == ENODEV)
-            return 0; /* unmounted */
-        if (size < (ssize_t)sizeof(struct fuse_in_header))
-            continue; /* interrupted before it was taken */
-        serve((void *)buffer, buffer + sizeof(struct fuse_in_header));
-    }
+    for (int threads = atoi(arguments[4]); threads > 1; threads--)
+        if (pthread_create(&others, NULL, work, NULL))
+            return 1;
+    work(NULL);
+    return 0;
 }
