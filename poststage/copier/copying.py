@@ -1,5 +1,6 @@
 """Copying one file of a transfer: from its record to its outcome."""
 
+import logging
 import os
 import time
 
@@ -18,6 +19,8 @@ from poststage.durable import fsops
 from poststage.errors import BackendError
 from poststage.model import TransferState
 
+_log = logging.getLogger("poststage.copier")
+
 
 class FileWatch:
     """An `engine.Watch` that knows the transfer: it ends on cancel and stop, and paces."""
@@ -27,19 +30,27 @@ class FileWatch:
 
     def allow(self, offset: int, want: int) -> int:
         """As `engine.Watch.allow`."""
-        self._go_on()
+        self.go_on()
         count, wait_s = self.manners.piece(self.item, self.position, offset, want)
         if wait_s > 0:
             with self.book.changed:
                 self.book.changed.wait_for(self.book.is_over, wait_s)
-        self._go_on()
+        self.go_on()
         self.book.live[self.item.index] = offset
         return count
 
-    def proven(self, offset: int, ino: int) -> None:
+    def resumed(self, offset: int) -> None:
+        """As `engine.Watch.resumed`: told in the log; journaled if less than that was recorded."""
+        recorded = self.book.transfer.progress[self.item.index].offset
+        where = self.book.transfer.handle, self.item.index
+        _log.info("transfer %s: file %d: of %d bytes %d are proven", *where, recorded, offset)
+        if offset < recorded:
+            self.proven(offset)
+
+    def proven(self, offset: int) -> None:
         """As `engine.Watch.proven`: journaled, durably."""
         with self.book.changed:
-            self.book.put(ProgressRecord(self.item.index, offset, ino))
+            self.book.put(ProgressRecord(self.item.index, offset))
             if self.book.cancel_asked() and not self.book.transfer.cancelled:
                 self.book.put(EventRecord("cancelled", time.time_ns()))
             self.book.sync()
@@ -47,10 +58,11 @@ class FileWatch:
     def final_size(self, size: int) -> int:
         """As `engine.Watch.final_size`."""
         del size
-        self._go_on()
+        self.go_on()
         return self.manners.final_size(self.item, self.position)
 
-    def _go_on(self) -> None:
+    def go_on(self) -> None:
+        """As `engine.Watch.go_on`."""
         if self.book.is_over():
             raise engine.CopyStoppedError
 
@@ -108,6 +120,5 @@ def _order(
         size=item.size,
         mtime_ns=item.mtime_ns,
         resume_at=0 if proven is None else proven.offset,
-        resume_ino=None if proven is None else proven.ino,
         prove_bytes=prove_bytes,
     )

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from poststage.copier import holes, proof
 from poststage.durable import fsops
 
 PIECE = 8 << 20  # bytes; bounds how long a cancel or stop waits
@@ -36,8 +37,14 @@ class Watch(Protocol):
     def allow(self, offset: int, want: int) -> int:
         """How many of the `want` bytes at `offset` come next, at least 1; may wait or raise."""
 
-    def proven(self, offset: int, ino: int) -> None:
-        """The first `offset` bytes are durable in the temp file with this inode number."""
+    def go_on(self) -> None:
+        """Is asked before each block that is only compared; may raise."""
+
+    def resumed(self, offset: int) -> None:
+        """Of what was recorded as durable, `offset` bytes are proven; the copy goes on there."""
+
+    def proven(self, offset: int) -> None:
+        """The first `offset` bytes are durable in the temp file."""
 
     def final_size(self, size: int) -> int:
         """The size that the temp file gets: `size`, unless a fault makes it shorter."""
@@ -52,9 +59,7 @@ class Order(Struct, frozen=True):
     size: int
     mtime_ns: int
     resume_at: int = 0
-    """Bytes that are proven to be in the temp file."""
-    resume_ino: int | None = None
-    """The inode number of the temp file in which they were proven."""
+    """Bytes that were durable in the temp file once: so far it is worth comparing."""
     prove_bytes: int = 64 << 20
     """How often what was copied is made durable on the way; 0 for only at the end."""
 
@@ -117,7 +122,7 @@ def _mode(source_fd: int) -> int:
 
 
 def _copy_into(temp_fd: int, order: Order, watch: Watch) -> Copied:
-    start = _starting_point(temp_fd, order)
+    start = _starting_point(temp_fd, order, watch)
     os.ftruncate(temp_fd, start)
     if start == 0 and _clone(temp_fd, order, watch):
         how = "clone"
@@ -130,16 +135,18 @@ def _copy_into(temp_fd: int, order: Order, watch: Watch) -> Copied:
     return Copied(_still_there(temp_fd, order).st_mtime_ns, how)
 
 
-def _starting_point(temp_fd: int, order: Order) -> int:
-    """The proven offset if this is the file in which it was proven, else 0."""
+def _starting_point(temp_fd: int, order: Order, watch: Watch) -> int:
+    """Up to where the temp file holds, byte for byte, what was recorded as durable in it."""
     info = os.fstat(temp_fd)
     if not stat.S_ISREG(info.st_mode) or info.st_nlink != 1:
         raise CopyError("something else has the temp file's name; it was left untouched")
-    if info.st_ino == order.resume_ino:
-        return order.resume_at if info.st_size >= order.resume_at else 0
     if info.st_uid != os.geteuid():  # who owns it could write to it later
         raise CopyError("somebody else's file has the temp file's name; it was left untouched")
-    return 0
+    if not order.resume_at:
+        return 0
+    start = proof.proven(order.source_fd, temp_fd, order.resume_at, watch.go_on)
+    watch.resumed(start)
+    return start
 
 
 def _still_there(temp_fd: int, order: Order) -> os.stat_result:
@@ -169,8 +176,7 @@ class _Pieces:
         self.temp_fd, self.order, self.watch = temp_fd, order, watch
         self.how = "range"
         self.unproven = 0
-        info = os.fstat(order.source_fd)
-        self.sparse = info.st_blocks * 512 < order.size and _settled(order.source_fd)
+        self.sparse = holes.are_told(order.source_fd, order.size)
 
     def copy(self, start: int) -> str:
         """Copy everything from `start`; what moved the bytes."""
@@ -184,20 +190,9 @@ class _Pieces:
         return self.how
 
     def _next_data(self, position: int) -> tuple[int, int]:
-        """Where data begins and ends from `position` on; an empty range at the end for none."""
-        size = self.order.size
         if not self.sparse:
-            return position, size
-        try:
-            first = os.lseek(self.order.source_fd, position, os.SEEK_DATA)
-            last = os.lseek(self.order.source_fd, first, os.SEEK_HOLE)
-        except OSError as error:
-            if error.errno == errno.ENXIO:  # nothing but a hole
-                return size, size
-            if error.errno in _NO_KERNEL_COPY:
-                return position, size
-            raise
-        return min(first, size), min(last, size)
+            return position, self.order.size
+        return holes.next_data(self.order.source_fd, position, self.order.size)
 
     def _piece(self, offset: int, want: int) -> int:
         count = self.watch.allow(offset, min(want, PIECE))
@@ -233,14 +228,4 @@ class _Pieces:
             return
         self.unproven = 0
         fsops.sync(self.temp_fd)
-        self.watch.proven(offset, os.fstat(self.temp_fd).st_ino)
-
-
-def _settled(source_fd: int) -> bool:
-    """Whether the file's holes can be believed: some file systems tell holes where
-    data is still to be allocated; fsync(2) settles it."""
-    try:
-        fsops.sync(source_fd)
-    except OSError:
-        return False
-    return True
+        self.watch.proven(offset)

@@ -66,11 +66,10 @@ class EventRecord(Wire, tag_field="record", tag="event", frozen=True):
 
 
 class ProgressRecord(Wire, tag_field="record", tag="progress", frozen=True):
-    """The first `offset` bytes of file `index` are durable in the temp file with this inode."""
+    """The first `offset` bytes of file `index` are durable in its temp file."""
 
     index: Count
     offset: U63
-    ino: int
 
 
 class OutcomeRecord(Wire, tag_field="record", tag="outcome", frozen=True):

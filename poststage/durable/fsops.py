@@ -97,12 +97,12 @@ def open_append(dir_fd: int, name: bytes, *, mode: int) -> int:
 
 
 def open_temp(dir_fd: int, name: bytes, *, mode: int) -> int:
-    """Open the temp file `name` for writing; created with `mode` less the umask if it is missing.
+    """Open the temp file `name` to read and write; made with `mode` less the umask if missing.
 
-    An existing one is opened as it is, also without permission to write (its own user gives
-    himself that for a moment). Not a promise that it is a regular file: look at fstat.
+    An existing one is opened as it is, also without permission to (its own user gives himself
+    that for a moment). Not a promise that it is a regular file: look at fstat.
     """
-    flags = os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_NOFOLLOW | os.O_CLOEXEC
+    flags = os.O_RDWR | os.O_NONBLOCK | os.O_NOCTTY | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
         return os.open(name, flags | os.O_CREAT | os.O_EXCL, mode, dir_fd=dir_fd)
     except FileExistsError:
@@ -110,14 +110,14 @@ def open_temp(dir_fd: int, name: bytes, *, mode: int) -> int:
     try:
         return os.open(name, flags, dir_fd=dir_fd)
     except PermissionError:
-        return _open_unwritable(dir_fd, name, flags)
+        return _open_unpermitted(dir_fd, name, flags)
 
 
-def _open_unwritable(dir_fd: int, name: bytes, flags: int) -> int:
+def _open_unpermitted(dir_fd: int, name: bytes, flags: int) -> int:
     path_fd = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=dir_fd)
     try:
         mode = stat.S_IMODE(os.fstat(path_fd).st_mode)
-        set_mode(path_fd, mode | stat.S_IWUSR)
+        set_mode(path_fd, mode | stat.S_IRUSR | stat.S_IWUSR)
         try:
             return os.open(_proc(path_fd), flags & ~os.O_NOFOLLOW)
         finally:

@@ -14,6 +14,7 @@ def main() -> None:
     parser.add_argument("--root", type=Path, required=True)
     parser.add_argument("--burst-buffer", type=Path)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--prove-bytes", type=int, default=64 << 20)
     options = parser.parse_args()
 
     def manners(root_fd: int) -> EmulatorManners:
@@ -25,6 +26,7 @@ def main() -> None:
             program="poststage.emulator",
             make_manners=manners,
             threads=options.threads,
+            prove_bytes=options.prove_bytes,
         )
     )
 

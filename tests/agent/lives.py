@@ -25,20 +25,23 @@ from poststage.errors import PoststageError
 from poststage.finalize import finalize_dir, options_of
 from poststage.model import TransferState
 from tests.axl.lay import file, metadata, pack, transfer
-from tests.backends.sites import control, end_daemon, pid_of, until
+from tests.backends.sites import control, end_daemon, proven, until
 
 SIZE = 20_000_000
-LARGE = 90_000_000  # of which a first part is proven: the daemons prove every 64 MB
-PACE_MB_S = 60.0
-MARK = b"kept"
-DATA = b"\0" * SIZE
+PART = 2_000_000  # is copied when a copier is killed inside the file
+SLOW_MB_S = 4.0  # leaves 5 s to act while it is copied
+
+
+def content(size: int) -> bytes:
+    """So many bytes, of which no two blocks are the same."""
+    return b"".join(b"%15d\n" % number for number in range(size // 16 + 1))[:size]
 
 
 class Life:
     """One transfer of one file, its backend, and the places that it needs."""
 
     backend = ""
-    content = DATA
+    content = content(SIZE)
 
     def __init__(self, top: Path) -> None:
         self.top, self.bb, self.pfs, self.state_dir = top, top / "bb", top / "pfs", top / "state"
@@ -50,7 +53,7 @@ class Life:
         self.temp = self.destination
         self.settle_s = 20.0
         self.lock_fd = -1
-        self.marked = self.had_arrived = False
+        self.had_arrived = self.was_killed = False
 
     def earlier(self) -> Earlier:
         """The transfer, opened from its state file."""
@@ -99,9 +102,16 @@ class Daemons(Life):
         found.add(self.source, self.destination)
         return found
 
+    def set_up(self, *, pace_mb_s: float = SLOW_MB_S, prove_mb: int = 1) -> None:
+        """How fast what is handed over from now on is copied, and how often it is proven."""
+        raise NotImplementedError
+
     def begun(self) -> None:
         """Handed over; its temp file is known."""
-        found = self.recording()
+        self.dispatch(self.recording())
+
+    def dispatch(self, found: Transfer) -> None:
+        """Hand over what `found` holds."""
         found.dispatch()
         self.temp = self.pfs / f".f.{found.head.id}-0.poststage"
 
@@ -110,12 +120,17 @@ class Daemons(Life):
         with self.earlier() as earlier:
             until(lambda: (earlier.answer().bytes_done or 0) >= least)
 
+    def ended(self) -> None:
+        """Return when the transfer has ended."""
+        with self.earlier() as earlier:
+            assert earlier.wait(60).ended
+
     def kill(self) -> None:
         """End the copier."""
-        end_daemon(self.root)
+        self.was_killed = end_daemon(self.root)
 
     def restart(self) -> None:
-        """Start it again, if nobody else does."""
+        """Start it again, if nobody else does, to copy as fast as it can."""
         raise NotImplementedError
 
     def close(self) -> None:
@@ -132,13 +147,16 @@ class Local(Daemons):
 
     def __init__(self, top: Path) -> None:
         super().__init__(top)
-        (top / "site.toml").write_text(
-            f'[site]\nbackend = "local"\n[backend.local]\nlimit_mb_s = {PACE_MB_S}\n'
-        )
         self.root = self.state_dir / ".local" / os.uname().nodename
+        self.set_up()
+
+    def set_up(self, *, pace_mb_s: float = SLOW_MB_S, prove_mb: int = 1) -> None:
+        words = f"limit_mb_s = {pace_mb_s}\nprogress_mb = {prove_mb}\n"
+        (self.top / "site.toml").write_text(f'[site]\nbackend = "local"\n[backend.local]\n{words}')
 
     def restart(self) -> None:
-        """Nothing: a resume starts it."""
+        """A resume starts it."""
+        self.set_up(pace_mb_s=0.0)
 
 
 class Emulator(Daemons):
@@ -150,8 +168,13 @@ class Emulator(Daemons):
         super().__init__(top)
         self.root = top / "emulator"
         (top / "site.toml").write_text(f'[backend.emulator]\nroot = "{self.root}"\n')
-        self.restart()
-        self.fault(limit_mb_s=PACE_MB_S)
+        self.set_up()
+
+    def set_up(self, *, pace_mb_s: float = SLOW_MB_S, prove_mb: int = 1) -> None:
+        end_daemon(self.root)
+        arguments = [f"--root={self.root}", f"--prove-bytes={prove_mb * 10**6}"]
+        daemon.spawn("poststage.emulator", arguments)
+        self.fault(limit_mb_s=pace_mb_s)
 
     def fault(self, **faults: Any) -> None:
         """Put exactly `faults` in force."""
@@ -159,8 +182,7 @@ class Emulator(Daemons):
 
     def restart(self) -> None:
         """As the machine's own service manager does."""
-        if pid_of(self.root) is None:
-            daemon.spawn("poststage.emulator", [f"--root={self.root}"])
+        self.set_up(pace_mb_s=0.0)
 
 
 class Axl(Life):
@@ -187,7 +209,7 @@ class Axl(Life):
         )
         self.state_file.write_bytes(pack(tree))
         if size is not None:
-            self.temp.write_bytes(b"\0" * size)
+            self.temp.write_bytes(content(size))
 
 
 class Ibm(Axl):
@@ -247,31 +269,30 @@ def _locked(life: Life) -> None:
 
 
 def _running(life: Daemons) -> None:
+    life.set_up(pace_mb_s=10.0)
     life.begun()
 
 
 def _unproven(life: Daemons) -> None:
-    _marked(life, SIZE // 2)
+    life.set_up(prove_mb=64)
+    _halted(life)
+    life.restart()
 
 
 def _proven(life: Daemons) -> None:
-    """A file of which a first part is durable: the daemons prove every 64 MB."""
-    life.source.write_bytes(b"\1" * LARGE)
-    _marked(life, LARGE - SIZE)
+    _halted(life)
+    life.restart()
 
 
-def _marked(life: Daemons, least: int) -> None:
-    """Killed when `least` bytes are copied; what was copied is not the source's any more."""
-    life.begun()
-    life.copied(least)
-    life.kill()
+def _damaged_part(life: Daemons) -> None:
+    _halted(life)
     with open(life.temp, "r+b") as temp:
-        temp.write(MARK)
-    life.marked = True
+        temp.write(b"other")
     life.restart()
 
 
 def _before_the_first_byte(life: Daemons) -> None:
+    life.set_up(pace_mb_s=1e-6)  # a byte a second
     life.begun()
     life.kill()
     life.restart()
@@ -281,57 +302,54 @@ def _changed(life: Daemons) -> None:
     _halted(life)
     with open(life.source, "ab") as source:
         source.write(b"more")
-    _restarted(life)
+    _restarted_in_vain(life)
 
 
 def _gone(life: Daemons) -> None:
     _halted(life)
     life.source.unlink()
-    _restarted(life)
+    _restarted_in_vain(life)
 
 
 def _temp_gone(life: Daemons) -> None:
     _halted(life)
     life.temp.unlink()
-    _restarted(life)
+    life.restart()
 
 
 def _temp_replaced(life: Daemons) -> None:
     _halted(life)
-    other = life.temp.with_name("other")  # there before the old one goes: with an inode of its own
-    other.write_bytes(b"x" * SIZE)
-    other.rename(life.temp)
-    _restarted(life)
+    life.temp.unlink()  # its inode number may be given to the next file at once
+    life.temp.write_bytes(b"x" * SIZE)
+    life.restart()
 
 
 def _halted(life: Daemons) -> None:
+    """Killed inside the file; what is proven of it is durable."""
     life.begun()
-    life.copied(SIZE // 2)
+    life.copied(PART)
     life.kill()
 
 
-def _restarted(life: Daemons) -> None:
+def _restarted_in_vain(life: Daemons) -> None:
     life.restart()
     if isinstance(life, Emulator):
-        with life.earlier() as earlier:
-            earlier.wait(0.5)
+        life.ended()
 
 
 def _arrived(life: Daemons) -> None:
-    if isinstance(life, Emulator):
-        life.fault()
+    life.set_up(pace_mb_s=0.0)
     life.begun()
-    with life.earlier() as earlier:
-        assert earlier.wait(60) is TransferState.FULLSUCCESS
+    life.ended()
     life.had_arrived = True
 
 
 def _failed(life: Daemons) -> None:
-    life.begun()
+    found = life.recording()
+    found.record()
     life.source.write_bytes(b"another")
-    life.copied(0)
-    with life.earlier() as earlier:
-        assert earlier.wait(60).ended
+    life.dispatch(found)
+    life.ended()
 
 
 def _cancelled(life: Daemons) -> None:
@@ -400,6 +418,10 @@ POINTS: list[Point] = [
         "… and the source has changed since",
         {**daemons(_changed), **axls(lambda life: life.lay(SIZE // 2))},
     ),
+    (
+        "… and that part was damaged",
+        {**daemons(_damaged_part), **axls(lambda life: life.lay(SIZE - 1, status=1))},
+    ),
     ("… and the source is gone", {**daemons(_gone), **axls(lambda life: life.lay(SIZE // 2))}),
     ("… and the temp file is gone", {**daemons(_temp_gone), **axls(lambda life: life.lay(None))}),
     (
@@ -432,19 +454,20 @@ def outcome(backend: type[Life], scene: Scene) -> str:
     with made(backend) as life:
         scene(life)
         resumed = life.resumed()
-        if resumed in _GOES_ON and not life.had_arrived:
+        if resumed in _GOES_ON and isinstance(life, Daemons) and not life.had_arrived:
             resumed = _how_far(life)
-        return f"{resumed}; then {life.finalized()}"
+        finalized = life.finalized()
+        if finalized.startswith("published"):
+            assert life.destination.read_bytes() == life.content
+        return f"{resumed}; then {finalized}"
 
 
-def _how_far(life: Life) -> str:
-    """Where a resumed copy begins: what was proven and copied again has lost its mark."""
-    with life.earlier() as earlier:
-        assert earlier.wait(60).ended
-    if not life.marked:
+def _how_far(life: Daemons) -> str:
+    """Where a resumed copy begins, as the copier's log tells."""
+    life.ended()
+    if not life.was_killed:
         return "goes on"
-    kept = life.temp.read_bytes()[:4] == MARK
-    return "goes on inside the file" if kept else "goes on from the file's beginning"
+    return "goes on " + ("inside the file" if proven(life.root) else "from the file's beginning")
 
 
 @contextmanager
@@ -482,13 +505,15 @@ INTRODUCTION = """\
 
 What `Earlier.resume()` (`poststage resume` for all transfers of a STATEDIR) makes of a transfer at
 every point of its life, and how `finalize` ends it then. Each cell is what happens on real daemons
-with a file of 20 MB (90 MB where a part is proven): that it goes on, the backend's answer, or the
+with a file of 20 MB: that it goes on, the backend's answer, or the
 reason of the refusal; then the finalizer's verdict and exit status.
 `python -m tests.agent.lives > docs/resume.md` writes this page, and `tests/agent/test_lives.py`
 holds it against what happens.
 
-A transfer goes on inside a file only from what was recorded as durable in that very temp file (its
-inode number counts). Where nothing was proven, or the temp file is another, it is copied from its
+A transfer goes on inside a file only as far as was recorded as durable and as the temp file, read
+back from the disk, holds what its source does, byte for byte: what was damaged, and another file
+under the temp name, whatever its size and inode number, is copied over. That costs reading the part
+twice, and the copying itself nothing. Where nothing was recorded, the file is copied from its
 beginning; another user's file under the temp name is left untouched, and the transfer's file fails.
 A source that is not the recorded one (size, mtime) is never copied from. That the copier may be
 killed at each of its file calls is tests/copier/test_killed_anywhere.py's.

@@ -1,5 +1,6 @@
 """One file of a transfer: from its record to its outcome, and the proofs on the way."""
 
+import logging
 import os
 
 import pytest
@@ -52,20 +53,40 @@ def test_a_stopped_file_has_no_outcome_but_its_proof_is_on_disk(place: Place) ->
     assert copied(place, book, Stops(book, 3000)) is None
     again = place.reload().book(book.transfer.handle)
     assert again.transfer.progress[0].offset == 3000
-    assert again.transfer.progress[0].ino == place.target(0).stat().st_ino
 
 
-def test_the_next_daemon_copies_only_what_is_not_proven(place: Place) -> None:
+def test_the_next_daemon_copies_only_what_is_not_proven(
+    place: Place, caplog: pytest.LogCaptureFixture
+) -> None:
     content = os.urandom(5000)
     book = place.started("tag", [place.item(0, content)])
     copied(place, book, Stops(book, 3000))
-    with place.target(0).open("r+b") as temp:  # what is proven is not written again
-        temp.write(b"kept")
-    again = place.reload().book(book.transfer.handle)
-    record = copied(place, again)
+    caplog.set_level(logging.INFO)
+    record = copied(place, place.reload().book(book.transfer.handle))
     assert record is not None
     assert record.state == "FULLSUCCESS"
-    assert place.target(0).read_bytes() == b"kept" + content[4:]
+    assert place.target(0).read_bytes() == content
+    assert "of 3000 bytes 3000 are proven" in caplog.text
+
+
+def test_a_proof_that_does_not_hold_is_taken_back_on_disk(place: Place) -> None:
+    book = place.started("tag", [place.item(0, os.urandom(5000))])
+    copied(place, book, Stops(book, 3000))
+    with place.target(0).open("r+b") as temp:
+        temp.write(b"damaged")
+    again = place.reload().book(book.transfer.handle)
+    assert copied(place, again, Stops(again, 0)) is None
+    assert place.reload().book(book.transfer.handle).transfer.progress[0].offset == 0
+
+
+def test_a_cancel_is_heard_while_what_is_there_is_compared(place: Place) -> None:
+    book = place.started("tag", [place.item(0, os.urandom(5000))])
+    copied(place, book, Stops(book, 3000))
+    before = place.target(0).read_bytes()
+    again = place.reload().book(book.transfer.handle)
+    again.stopping = True
+    assert copied(place, again) is None
+    assert place.target(0).read_bytes() == before
 
 
 def test_a_word_left_on_disk_is_heard_at_the_next_proof(place: Place) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from poststage.copier import engine
+from poststage.copier import engine, proof
 from poststage.copier.engine import CopyError, CopyStoppedError, Order, copy_file
 
 TEMP = b".file.temp"
@@ -23,7 +23,8 @@ class Witness:
     def __init__(self, *, piece: int = engine.PIECE, before: Callable[[int], None] | None = None):
         self.piece, self.before = piece, before
         self.asked: list[tuple[int, int]] = []
-        self.proofs: list[tuple[int, int]] = []
+        self.proofs: list[int] = []
+        self.went_on_at: int | None = None
         self.cut: int | None = None
 
     def allow(self, offset: int, want: int) -> int:
@@ -33,9 +34,16 @@ class Witness:
         self.asked.append((offset, want))
         return min(want, self.piece)
 
-    def proven(self, offset: int, ino: int) -> None:
+    def go_on(self) -> None:
+        """Nothing is in the way."""
+
+    def resumed(self, offset: int) -> None:
         """Remember it."""
-        self.proofs.append((offset, ino))
+        self.went_on_at = offset
+
+    def proven(self, offset: int) -> None:
+        """Remember it."""
+        self.proofs.append(offset)
 
     def final_size(self, size: int) -> int:
         """The size, unless the test wants less."""
@@ -279,44 +287,80 @@ def test_what_is_proven_is_there_and_a_stop_leaves_it(case: Case) -> None:
     witness = Witness(piece=1000, before=stop)
     with pytest.raises(CopyStoppedError):
         copy_file(replace(case.order(), prove_bytes=1000), witness)
-    assert [offset for offset, _ in witness.proofs] == [1000, 2000, 3000]
+    assert witness.proofs == [1000, 2000, 3000]
     assert case.target.read_bytes() == case.source.read_bytes()[:3000]
 
 
-def resumed(case: Case, *, at: int, ino: int) -> int:
-    """Where a copy begins that is told of this proof."""
-    witness = Witness(piece=1000)
-    copy_file(replace(case.order(), resume_at=at, resume_ino=ino), witness)
+def resumed(case: Case, *, at: int) -> int | None:
+    """Where a copy goes on that was recorded as durable up to `at`; it ends right."""
+    witness = Witness()
+    copied = copy_file(replace(case.order(), resume_at=at), witness)
     assert case.target.read_bytes() == case.source.read_bytes()
-    return witness.asked[0][0]
+    assert copied.mtime_ns == case.target.stat().st_mtime_ns
+    assert all(offset >= (witness.went_on_at or 0) for offset, _ in witness.asked)
+    return witness.went_on_at
 
 
-def test_a_copy_goes_on_from_the_proven_offset(case: Case) -> None:
+def test_a_copy_goes_on_from_what_was_durable_and_is_the_source_s(case: Case) -> None:
     case.source.write_bytes(os.urandom(5000))
-    case.target.write_bytes(case.source.read_bytes()[:3000] + b"not proven")
-    assert resumed(case, at=3000, ino=case.target.stat().st_ino) == 3000
+    case.target.write_bytes(case.source.read_bytes()[:3000] + b"not recorded")
+    assert resumed(case, at=3000) == 3000
 
 
-def test_a_proof_of_another_file_counts_for_nothing(case: Case) -> None:
+@pytest.mark.parametrize("damage", [0, 2 * proof.BLOCK, 3 * proof.BLOCK + 4, -1])
+def test_other_bytes_in_the_very_temp_file_are_seen_and_copied_anew(
+    case: Case, damage: int
+) -> None:
+    size = 4 * proof.BLOCK - 5
+    case.source.write_bytes(os.urandom(size + 100))
+    content = bytearray(case.source.read_bytes()[:size])
+    content[damage] ^= 1
+    case.target.write_bytes(content)
+    assert resumed(case, at=size) == damage % size // proof.BLOCK * proof.BLOCK
+
+
+def test_another_file_of_that_size_under_the_temp_name_counts_for_nothing(case: Case) -> None:
     case.source.write_bytes(os.urandom(5000))
-    case.target.write_bytes(b"z" * 3000)
-    assert resumed(case, at=3000, ino=case.target.stat().st_ino + 1) == 0
+    case.target.write_bytes(os.urandom(3000))
+    assert resumed(case, at=3000) == 0
 
 
-def test_a_file_shorter_than_its_proof_is_copied_anew(case: Case) -> None:
+def test_what_a_power_cut_left_as_zeros_is_copied_anew(case: Case) -> None:
+    case.source.write_bytes(os.urandom(3 * proof.BLOCK))
+    case.target.write_bytes(case.source.read_bytes()[: proof.BLOCK])
+    os.truncate(case.target, 3 * proof.BLOCK)
+    assert resumed(case, at=3 * proof.BLOCK) == proof.BLOCK
+
+
+def test_a_file_shorter_than_what_was_recorded_is_copied_anew(case: Case) -> None:
     case.source.write_bytes(os.urandom(5000))
     case.target.write_bytes(case.source.read_bytes()[:2999])
-    assert resumed(case, at=3000, ino=case.target.stat().st_ino) == 0
+    assert resumed(case, at=3000) == 0
 
 
-def test_a_proof_within_a_hole_is_one(case: Case) -> None:
+def test_a_copy_goes_on_within_a_hole(case: Case) -> None:
     write_layout(case.source, [True, *[False] * 40, True], 0)
-    first = Witness(piece=BLOCK)
-    copy_file(replace(case.order(), prove_bytes=BLOCK), first)
-    offset, ino = first.proofs[0]
-    os.truncate(case.target, offset)
-    copy_file(replace(case.order(), resume_at=offset, resume_ino=ino), Witness())
-    assert case.target.read_bytes() == case.source.read_bytes()
+    case.target.write_bytes(case.source.read_bytes()[:BLOCK])
+    os.truncate(case.target, 10 * BLOCK)
+    assert resumed(case, at=10 * BLOCK) == 10 * BLOCK
+
+
+def test_holes_in_both_are_compared_at_no_cost(case: Case) -> None:
+    os.truncate(case.source, 1 << 40)
+    case.target.write_bytes(b"")
+    os.truncate(case.target, 1 << 39)
+    witness = Witness()
+    copy_file(replace(case.order(), resume_at=1 << 39), witness)
+    assert witness.went_on_at == 1 << 39
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+def test_somebody_else_s_file_counts_for_nothing_whatever_is_in_it(case: Case) -> None:
+    case.source.write_bytes(os.urandom(5000))
+    case.target.write_bytes(case.source.read_bytes()[:3000])
+    os.chown(case.target, 65534, 65534)
+    with pytest.raises(CopyError, match="somebody else"):
+        copy_file(replace(case.order(), resume_at=3000), Witness())
 
 
 def test_a_temp_file_that_vanishes_on_the_way_fails(case: Case) -> None:

@@ -24,7 +24,7 @@ ITEMS = [ItemRecord(n, f"/bb/{n}", f"/pfs/.{n}", 100, 1) for n in (4, 2)]
 STARTED: Record = EventRecord("started", 2, 2)
 STOPPED, CANCELLED = EventRecord("stopped", 3), EventRecord("cancelled", 3)
 GOOD, BAD = OutcomeRecord(4, "FULLSUCCESS", "", 9), OutcomeRecord(2, "FAILED", "why")
-HALF = ProgressRecord(2, 50, 77)
+HALF = ProgressRecord(2, 50)
 STORY: list[Record] = [HEAD, *ITEMS, STARTED, GOOD, HALF, BAD, EndRecord("PARTIALSUCCESS", 4)]
 
 

@@ -46,7 +46,13 @@ class _NoWatch:
     def allow(self, offset: int, want: int) -> int:
         return want
 
-    def proven(self, offset: int, ino: int) -> None:
+    def go_on(self) -> None:
+        pass
+
+    def resumed(self, offset: int) -> None:
+        pass
+
+    def proven(self, offset: int) -> None:
         pass
 
     def final_size(self, size: int) -> int:
