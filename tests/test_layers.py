@@ -29,6 +29,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "poststage.agent": (*BASE, *SECOND, *THIRD, "poststage.registry"),
     "poststage.finalize": BASE + SECOND + THIRD,
     "poststage.scr": (*BASE, *SECOND, *THIRD, "poststage.finalize"),
+    "poststage.simulate": (*BASE, *SECOND, *THIRD, "poststage.finalize"),
     "poststage.cli": ("poststage",),
     "poststage": ("poststage.agent",),  # the API's names, and only when they are asked for
     "poststage.__main__": ("poststage.cli",),

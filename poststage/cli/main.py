@@ -29,6 +29,7 @@ COMMANDS: dict[str, Lazy] = {
     "show": Lazy("poststage.cli.show:show", "Read one state file."),
     "forget": Lazy("poststage.cli.forget:forget", "Remove the records of what is done."),
     "site": Lazy("poststage.cli.site:site", "Settings in force, and where from."),
+    "simulate": Lazy("poststage.cli.simulate:simulate_command", "Time finalize for a large job."),
     "emulator": Lazy("poststage.cli.emulator:emulator", "A burst buffer to try things with."),
 }
 

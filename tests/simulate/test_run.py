@@ -1,0 +1,68 @@
+"""A simulation: what is measured, what is projected, and that nothing of it stays."""
+
+from pathlib import Path
+
+import pytest
+
+from poststage import config
+from poststage.errors import RunAgainError, UsageError
+from poststage.finalize import Options, options_of
+from poststage.simulate.run import Measured, projected, simulate, simulated
+from poststage.simulate.tree import Shape
+
+
+def options(deadline_s: float | None = None) -> Options:
+    """Those of a site that has said nothing."""
+    return options_of(simulated(config.load(env={})), jobs=1, deadline_s=deadline_s)
+
+
+def test_what_fits_the_sample_is_measured_and_not_projected(tmp_path: Path) -> None:
+    found = simulate(tmp_path, Shape(4, 2), options(), sample=8)
+    assert found.is_measured
+    assert found.files == 8
+    assert [one.seconds for one in found.measured] == [found.seconds]
+
+
+def test_of_many_ranks_two_sizes_are_measured(tmp_path: Path) -> None:
+    found = simulate(tmp_path, Shape(100, 1), options(), sample=8)
+    assert not found.is_measured
+    assert [one.ranks for one in found.measured] == [2, 8]
+    assert found.files == 100
+
+
+def test_a_sample_of_none_is_all(tmp_path: Path) -> None:
+    assert simulate(tmp_path, Shape(3, 1), options(), sample=0).is_measured
+
+
+def test_nothing_of_it_stays(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    simulate(tmp_path, Shape(3, 1), options(), sample=0)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+def test_what_is_not_published_in_time_has_no_time_and_does_not_stay(tmp_path: Path) -> None:
+    with pytest.raises(RunAgainError, match="no time is told"):
+        simulate(tmp_path, Shape(3, 1), options(deadline_s=0.0), sample=0)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_directory_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="nothing else was touched"):
+        simulate(tmp_path / "no", Shape(1, 1), options(), sample=0)
+
+
+def measured(ranks: int, seconds: float) -> Measured:
+    """A run that took `seconds`."""
+    return Measured(ranks, ranks, seconds)
+
+
+def test_the_time_grows_along_the_line_through_both_sizes() -> None:
+    assert projected((measured(10, 2.0), measured(20, 3.0)), 120) == pytest.approx(13.0)
+
+
+def test_what_does_not_grow_is_not_multiplied_with_it() -> None:
+    assert projected((measured(10, 1.0), measured(20, 1.0)), 1000) == pytest.approx(1.0)
+
+
+def test_noise_projects_no_less_than_was_measured() -> None:
+    assert projected((measured(10, 2.0), measured(20, 1.0)), 1000) == pytest.approx(1.0)
