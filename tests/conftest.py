@@ -1,6 +1,7 @@
 """What all tests share: the ways of hypothesis, no settings of the user, the harnesses' table."""
 
 import os
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -43,6 +44,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """The table of what was injected and what came of it."""
     lines = tally.table()
     if lines:
+        if path := os.environ.get("POSTSTAGE_TABLE"):
+            Path(path).write_text("\n".join(lines) + "\n")
         terminalreporter.section(f"crash and attack harnesses ({tally.LEVEL.value or 'sample'})")
         for line in lines:
             terminalreporter.write_line(line)

@@ -71,7 +71,7 @@ def finalize_as(
     os.close(send)
     os.close(leash)
     try:
-        return _outcome(_collected(pid, receive, options.deadline_s + grace_s))
+        return outcome(_collected(pid, receive, options.deadline_s + grace_s))
     finally:
         os.close(receive)
         os.close(held)
@@ -83,18 +83,7 @@ def _worker(
     """Never returns."""
     code = 1
     try:
-        stop = _stopping(leash)
-        try:
-            owner = whom() if callable(whom) else whom
-            trusted = owner is not None and owner.trusted
-            if owner is not None and not trusted:
-                become(owner)
-            chosen = msgspec.structs.replace(options, restore_owners=trusted)
-            answer = b"R" + msgspec.json.encode(finalize(state_dir, chosen, stop))
-        except PoststageError as error:
-            answer = _encoded(error)
-        except OSError as error:
-            answer = _encoded(_of_machine(error, state_dir))
+        answer = answered(whom, state_dir, options, _stopping(leash), finalize)
         with os.fdopen(send, "wb") as pipe:
             pipe.write(answer)
         code = 0
@@ -102,6 +91,27 @@ def _worker(
         sys.excepthook(*sys.exc_info())
     finally:
         os._exit(code)
+
+
+def answered(
+    whom: Whom,
+    state_dir: Path,
+    options: Options,
+    stop: Callable[[], bool],
+    finalize: Finalize = finalize_dir,
+) -> bytes:
+    """Become `whom` for good and `finalize`; what `outcome` reads: a report, or an error."""
+    try:
+        owner = whom() if callable(whom) else whom
+        trusted = owner is not None and owner.trusted
+        if owner is not None and not trusted:
+            become(owner)
+        chosen = msgspec.structs.replace(options, restore_owners=trusted)
+        return b"R" + msgspec.json.encode(finalize(state_dir, chosen, stop))
+    except PoststageError as error:
+        return _encoded(error)
+    except OSError as error:
+        return _encoded(_of_machine(error, state_dir))
 
 
 def _encoded(error: PoststageError) -> bytes:
@@ -210,7 +220,8 @@ def stops_noted() -> Iterator[Callable[[], bool]]:
             signal.signal(number, handler)
 
 
-def _outcome(answer: bytes) -> Report:
+def outcome(answer: bytes) -> Report:
+    """The report that `answered` gave; raises the error that it told. RunAgainError for none."""
     with suppress(msgspec.DecodeError):  # killed while it wrote
         if answer[:1] == b"R":
             return msgspec.json.decode(answer[1:], type=Report)

@@ -11,6 +11,7 @@ import pytest
 from tests.crash import shim, vendor
 from tests.crash.forkserver import ForkServer
 from tests.crash.programs import MODULES
+from tests.crash.runs import warm
 from tests.crash.shim import Shim
 
 
@@ -43,4 +44,5 @@ def server(workshop: Path, site: Path) -> Iterator[ForkServer]:
     directory.mkdir()
     watching = Shim(shim.build(directory), directory)
     with ForkServer(watching, directory, MODULES, [workshop / "site-packages"]) as running:
+        warm(running, site)
         yield running

@@ -1,5 +1,6 @@
 """One attack: the finalizer is stopped at a call, a name is swapped, it goes on, it is judged."""
 
+import os
 import select
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -47,18 +48,40 @@ class Rig:
         """Attacks that came to pass."""
         self._victim = victim.lay(root.parent / "victims")
         self.lay()
-        self.first = self._run(None)
-        self.calls = self.shim.count
+        self.first = self._run(None, log=True)
+        self.calls = self.shim.log()
 
     def attacks(self) -> list[Attack]:
         """Every swap that the attacker can do, at every call, for good and for one call."""
-        swaps = [swap for swap in SWAPS if not (self.trusted and swap.place in OF_STATE)]
         return [
             Attack(swap, at, back)
-            for at in range(1, self.calls + 1)
-            for swap in swaps
+            for at in range(1, len(self.calls) + 1)
+            for swap in self._swaps()
             for back in (False, True)
         ]
+
+    def different(self) -> list[Attack]:
+        """Those of `attacks` that the finalizer can tell apart.
+
+        A name that was swapped is another one from the next call on that comes near it; swapped
+        before any call between two such calls, it is the same to the finalizer.
+        """
+        near = {place: self._near(self.name_of(place)) for place in Place}
+        return [one for one in self.attacks() if one.at in near[one.swap.place]]
+
+    def _swaps(self) -> list[Swap]:
+        return [swap for swap in SWAPS if not (self.trusted and swap.place in OF_STATE)]
+
+    def _near(self, place: bytes) -> set[int]:
+        """Which calls are about the name `place`, what is below it, or the directory it is in."""
+        path = os.fsencode(self.root) + b"/" + place
+        parent = os.path.dirname(path)
+        return {
+            call.sequence
+            for call in self.calls
+            for one in (call.path, call.other)
+            if one in (parent, path) or one.startswith(path + b"/")
+        }
 
     def suffer(self, attack: Attack) -> list[str]:
         """Lay everything out, attack, and say what was harmed."""
@@ -92,11 +115,11 @@ class Rig:
         others = [name for name, node in victim.theirs().items() if node.uid != ATTACKER]
         return victim.essence_by_inode(trees.look(self.root), others)
 
-    def _run(self, attack: Attack | None) -> Outcome:
+    def _run(self, attack: Attack | None, *, log: bool = False) -> Outcome:
         injection = NONE
         if attack is not None:
             injection = Injection(Action.ASK, attack.at, sticky=attack.back)
-        self.shim.arm(self.root, injection)
+        self.shim.arm(self.root, injection, log=log)
         with self.shim.questions() as questions:
             self.server.start(Job(self.scene.target, self.scene.arguments(self.root)))
             if attack is not None:

@@ -1,35 +1,31 @@
 """At every call of the finalizer a name of its STATEDIR or destination becomes something else."""
 
-import random
 from pathlib import Path
 
 import pytest
 
 from tests.attack import scenes
-from tests.attack.levels import budget
-from tests.attack.rig import Attack, Rig
-from tests.crash import tally
+from tests.attack.levels import FULL, budget
+from tests.attack.rig import Rig
+from tests.crash import sweep, tally
 from tests.crash.forkserver import ForkServer
 
-
-def chosen(attacks: list[Attack], count: int | None) -> list[Attack]:
-    """`count` of `attacks`, drawn by a fixed seed; all for None."""
-    if count is None or len(attacks) <= count:
-        return attacks
-    drawn = random.Random(3).sample(range(len(attacks)), count)
-    return [attacks[index] for index in sorted(drawn)]
+SHARES = 12 if FULL else 1
 
 
+@pytest.mark.parametrize("share", range(SHARES))
 @pytest.mark.parametrize("trusted", [False, True], ids=["the owner's", "root's alone"])
 def test_whatever_is_swapped_at_whichever_call_nobody_else_is_touched(
-    server: ForkServer, site: Path, trusted: bool
+    server: ForkServer, site: Path, trusted: bool, share: int
 ) -> None:
     scene = scenes.everything(site, trusted=trusted)
     rig = Rig(server, site.parent / "root", scene)
     assert rig.first.status == scene.done_status, rig.first.output
     violations: list[str] = []
-    attacks = chosen(rig.attacks(), budget(sample=150, ci=600))
+    attacks = sweep.turn(rig.different(), share, SHARES)
+    attacks = sweep.chosen(attacks, budget(sample=150, ci=600), seed=3)
     for attack in attacks:
         violations += rig.suffer(attack)
-    tally.add([("attack", scene.name, len(attacks), rig.hits, len(violations))])
+    there = len(sweep.turn(rig.attacks(), share, SHARES))
+    tally.add([(f"attack, {scene.name}", there, len(attacks), rig.hits, len(violations))])
     assert not violations, "\n".join(violations[:20])

@@ -51,7 +51,7 @@ class FinalizeScene(Struct, frozen=True):
     ids: tuple[int, int]
     changing: frozenset[bytes] = frozenset()
     """Further names below the root that may come or change: directories, conflict copies."""
-    target: str = "tests.crash.programs:finalize"
+    target: str = "tests.crash.programs:work"
     done_status: int = 0
     settles: bool = True
     publish: str = "file"

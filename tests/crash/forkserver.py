@@ -114,7 +114,13 @@ class ForkServer:
             raise RuntimeError(f"{job.target} has stopped itself and nobody continues it")
         return event
 
-    def start(self, job: Job) -> None:
+    def warm(self, job: Job) -> None:
+        """Run `job` in the server itself, outside of any injection, so that its runs are fast."""
+        self.shim.stand_down()
+        self.start(job, warm=True)
+        self._answer()
+
+    def start(self, job: Job, *, warm: bool = False) -> None:
         """Begin a run; `event` takes what becomes of it."""
         line = {
             "target": job.target,
@@ -125,6 +131,7 @@ class ForkServer:
             "deadline_s": job.deadline_s,
             "umask": job.umask,
             "output": str(self._output),
+            "warm": warm,
         }
         self._say(json.dumps(line))
 

@@ -13,6 +13,9 @@ from msgspec.structs import replace
 
 from tests.crash.trees import Node, Tree, shown
 
+LEFT = "law 3: the temp file of the failed"
+"""How the complaint about one that stands there after the commit begins."""
+
 
 class Promise(Struct, frozen=True):
     """What is promised of one destination (names are paths below the scene's root)."""
@@ -133,7 +136,7 @@ def _broken(promise: Promise, now: Tree, settled: bool) -> Iterator[str]:
         yield f"law 2: what stood at {promise.destination!r} is lost"
     if promise.new is None:
         if settled and temp is not None:
-            yield f"law 3: the temp file of the failed {promise.destination!r} is left"
+            yield f"{LEFT} {promise.destination!r} is left"
         return
     if not is_new and not _kept(promise, promise.new, now):
         yield f"law 2: the data of {promise.destination!r} is lost; its temp is {shown(temp)}"

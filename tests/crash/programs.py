@@ -1,13 +1,22 @@
 """The real commands as functions of JSON-able arguments, for the fork server."""
 
+import json
 import os
 import pkgutil
+from functools import lru_cache, partial
+from pathlib import Path
 
 from msgspec.structs import replace
 
 import poststage
+from poststage import config
 from poststage.cli.main import finalize_main, main
+from poststage.config import Settings
 from poststage.errors import ExitCode, PoststageError
+from poststage.finalize import worker
+from poststage.finalize.options import options_of
+from poststage.finalize.privs import owner_of
+from poststage.finalize.report import to_json
 
 # What is imported when it is first used: a process that has given up root may not be able
 # to read the interpreter's files any more, so the server has it all beforehand.
@@ -77,6 +86,36 @@ def copy(source: str, directory: str, temp: str) -> int:
 def forget(state_dir: str, site: str) -> None:
     """`poststage forget --dir STATE_DIR`; never returns."""
     main(["forget", "--dir", state_dir, "--site", site])
+
+
+def work(state_dir: str, site: str, publish: str) -> int:
+    """What the worker of `finalize` does, in this process: no command line, nobody who waits.
+
+    It makes the same calls below STATEDIR (test_finalize_sweep.py compares them) for a third of
+    the time. Returns the exit status.
+    """
+    path = Path(state_dir)
+    settings = _settings(site)
+    whom = partial(owner_of, os.fsencode(path), None, settings.trusted_state_dirs)
+    options = options_of(settings, publish=publish, deadline_s=20, wait=False)
+    try:
+        report = worker.outcome(worker.answered(whom, path, options, lambda: False))
+    except PoststageError as error:
+        print(error.message)
+        return int(error.exit_code)
+    print(json.dumps(to_json(report)))
+    return int(report.exit_code)
+
+
+def warm(state_dir: str, site: str, publish: str) -> None:
+    """Let the server do what its children do: they find its code and caches warmed up."""
+    for _ in range(20):
+        work(state_dir, site, publish)
+
+
+@lru_cache
+def _settings(site: str) -> Settings:
+    return config.load(Path(site))
 
 
 def finalize(state_dir: str, site: str, publish: str) -> None:

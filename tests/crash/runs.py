@@ -2,9 +2,12 @@
 
 from pathlib import Path
 
-from tests.crash.finalize_cases import Case
+from msgspec.structs import replace
+
+from tests.crash import trees
+from tests.crash.finalize_cases import Case, publish
 from tests.crash.finalize_scene import ids_of
-from tests.crash.forkserver import SELF, ForkServer, owner
+from tests.crash.forkserver import SELF, ForkServer, Job, owner
 from tests.crash.sweep import Rig
 
 # Who runs it, whose STATEDIR and temp files they are, and whose the files are to become.
@@ -18,9 +21,24 @@ MINE = ["as the owner"]
 
 
 def rig_of(
-    server: ForkServer, site: Path, case: Case, run: str, mode: int, root: Path | None = None
+    server: ForkServer,
+    site: Path,
+    case: Case,
+    run: str,
+    mode: int,
+    root: Path | None = None,
+    target: str = "tests.crash.programs:work",
 ) -> Rig:
     """The case laid out at `root` (else beside the site's file) and run once."""
     who, by, ids = RUNS[run]
-    scene = case(site, ids_of(by), ids_of(ids), mode)
+    scene = replace(case(site, ids_of(by), ids_of(ids), mode), target=target)
     return Rig(server, root or site.parent / "root", scene, who)
+
+
+def warm(server: ForkServer, site: Path) -> None:
+    """Let the server finalize something itself, so that each run in a child of it is faster."""
+    root, ours = site.parent / "warm", ids_of(SELF)
+    scene = publish(site, ours, ours, 0o640)
+    scene.lay(root)
+    server.warm(Job("tests.crash.programs:warm", scene.arguments(root)))
+    trees.clear(root)

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterable
 from enum import Enum
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from tests.crash.sweep import Finding
 
@@ -28,62 +28,61 @@ def budget(sample: int, ci: int) -> int | None:
 
 
 class Row(Struct):
-    """What came of one target."""
+    """What came of one harness."""
 
+    there: int = 0
+    """How many points there are to look at."""
     points: int = 0
+    """How many were looked at."""
     fired: int = 0
     violations: int = 0
 
 
-ROWS: dict[tuple[str, str], Row] = {}
-"""Harness and target → what was counted in this process."""
+ROWS: dict[str, Row] = {}
+"""Harness → what was counted in this process."""
 
 
-def count(harness: str, target: str, findings: Iterable[Finding]) -> str:
-    """Add `findings` to the table; those that broke a law, as text (empty for none)."""
-    row = ROWS.setdefault((harness, target), Row())
-    broken = []
+def count(harness: str, findings: Iterable[Finding], *, of: int | None = None) -> str:
+    """Add `findings`, drawn from `of` (None: they are all); those that broke a law, as text."""
+    row, broken = ROWS.setdefault(harness, Row()), []
+    before = row.points
     for finding in findings:
         row.points += 1
         row.fired += finding.fired
         if finding.violations:
             row.violations += 1
             broken.append(str(finding))
+    row.there += row.points - before if of is None else of
     return "\n".join(broken)
 
 
-def note(harness: str, target: str, *, found: bool) -> None:
+def note(harness: str, *, found: bool) -> None:
     """Add one seeded bug: it fired if it was found, and is a violation if not."""
-    row = ROWS.setdefault((harness, target), Row())
-    row.points += 1
-    row.fired += found
-    row.violations += not found
+    add([(harness, 1, 1, int(found), int(not found))])
 
 
-Exported = list[tuple[str, str, int, int, int]]
+Exported = list[tuple[str, int, int, int, int]]
 
 
 def exported() -> Exported:
     """The rows as plain values."""
-    return [(*key, row.points, row.fired, row.violations) for key, row in ROWS.items()]
+    return [(harness, *structs.astuple(row)) for harness, row in ROWS.items()]
 
 
 def add(rows: Exported) -> None:
-    """Add what another process has counted."""
-    for harness, target, points, fired, violations in rows:
-        row = ROWS.setdefault((harness, target), Row())
-        row.points += points
-        row.fired += fired
-        row.violations += violations
+    """Add what was counted elsewhere, another process included."""
+    for harness, *counts in rows:
+        row = ROWS.setdefault(harness, Row())
+        for key, more in zip(Row.__struct_fields__, counts, strict=True):
+            setattr(row, key, getattr(row, key) + more)
 
 
 def table() -> list[str]:
     """The rows as aligned text, with their sum; empty where nothing was counted."""
     if not ROWS:
         return []
-    form = "{:<14} {:<32} {:>9} {:>9} {:>11}".format
-    lines = [form("harness", "target", "points", "fired", "violations")]
-    for (harness, target), row in sorted(ROWS.items()):
-        lines.append(form(harness, target, row.points, row.fired, row.violations))
+    form = "{:<36} {:>10} {:>10} {:>10} {:>10}".format
     total = [sum(getattr(row, key) for row in ROWS.values()) for key in Row.__struct_fields__]
-    return [*lines, form("all", "", *total)]
+    rows = [(harness, *structs.astuple(row)) for harness, row in sorted(ROWS.items())]
+    heading = ("harness", "there are", "looked at", "fired", "violations")
+    return [form(*row) for row in (heading, *rows, ("all", *total))]

@@ -41,22 +41,23 @@ def rig(server: ForkServer, site: Path, request: pytest.FixtureRequest) -> Agent
 
 def test_an_agent_that_nobody_disturbs_hands_everything_over(rig: AgentRig) -> None:
     assert rig.first.status == 0
-    assert count("agent", "uninterrupted", [rig.point(NONE)]) == ""
+    assert count("agent, uninterrupted", [rig.point(NONE)]) == ""
 
 
 def test_killed_anywhere_the_agent_leaves_nothing_that_finalize_does_not_resolve(
     rig: AgentRig,
 ) -> None:
-    points = sweep.chosen(sweep.kills(rig), budget(sample=25, ci=120))
-    assert count("agent", "kill", map(rig.point, points)) == ""
+    every = list(sweep.kills(rig))
+    points = sweep.chosen(every, budget(sample=25, ci=120))
+    assert count("agent, kill", map(rig.point, points), of=len(every)) == ""
 
 
 def test_refused_anywhere_the_agent_leaves_nothing_that_finalize_does_not_resolve(
     rig: AgentRig,
 ) -> None:
-    points = sweep.chosen(sweep.refusals(rig), budget(sample=25, ci=150))
-    points += sweep.short_writes(rig)
-    assert count("agent", "refusal", map(rig.point, points)) == ""
+    every = [*sweep.refusals(rig), *sweep.short_writes(rig)]
+    points = sweep.chosen(every, budget(sample=25, ci=150))
+    assert count("agent, errno", map(rig.point, points), of=len(every)) == ""
 
 
 def test_the_record_is_durable_before_the_backend_is_told_to_start(rig: AgentRig) -> None:

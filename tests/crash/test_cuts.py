@@ -62,7 +62,7 @@ def test_after_a_power_cut_anywhere_no_law_is_broken_and_the_next_run_ends_it(
 ) -> None:
     rig = rig_on(disk, server, site, case)
     found = cuts.judged(rig, disk, site.parent, unsynced=unsynced, budget=budget(sample=2, ci=10))
-    assert count("power cut", disk.system.name, found) == ""
+    assert count(f"power cut, {disk.system.name}", found) == ""
 
 
 def test_a_finalizer_that_does_not_sync_is_found_out(library: Path, site: Path, disk: Disk) -> None:

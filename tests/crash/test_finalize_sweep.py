@@ -12,11 +12,11 @@ import pytest
 
 from tests.crash import reorder, sweep, vendor
 from tests.crash.axl_cases import AXL_CASES
-from tests.crash.finalize_cases import CASES, MODES, Case
+from tests.crash.finalize_cases import CASES, MODES, Case, kinds
 from tests.crash.forget_scene import ForgetScene
-from tests.crash.forkserver import ForkServer
+from tests.crash.forkserver import ForkServer, Job
 from tests.crash.programs import MODULES
-from tests.crash.runs import MINE, RUNS, rig_of
+from tests.crash.runs import MINE, RUNS, rig_of, warm
 from tests.crash.shim import Shim
 from tests.crash.sweep import Rig
 from tests.crash.tally import LEVEL, Level, budget, count
@@ -60,7 +60,23 @@ def server(library: Path, workshop: Path, site: Path) -> Iterator[ForkServer]:
     directory.mkdir()
     shim = Shim(library, directory)
     with ForkServer(shim, directory, MODULES, [workshop / "site-packages"]) as running:
+        warm(running, site)
         yield running
+
+
+@pytest.mark.parametrize(
+    "run", [pytest.param(run, marks=[] if run in MINE else [NOT_ROOT]) for run in RUNS]
+)
+def test_the_command_makes_the_calls_of_the_worker_that_is_swept(
+    server: ForkServer, site: Path, run: str
+) -> None:
+    rig = rig_of(server, site, kinds, run, 0o4711)
+    rig.scene.lay(rig.root)
+    server.shim.arm(rig.root, log=True)
+    command = Job("tests.crash.programs:finalize", rig.scene.arguments(rig.root), rig.who)
+    assert server.run(command).status == rig.first.status
+    made = [(call.name, call.path, call.other) for call in server.shim.log()]
+    assert made == [(call.name, call.path, call.other) for call in rig.calls]
 
 
 @over("uninterrupted", modes=NO_SAMPLE)
@@ -68,7 +84,7 @@ def test_an_uninterrupted_run_settles_everything_and_the_next_changes_nothing(
     server: ForkServer, site: Path, case: Case, run: str, mode: int
 ) -> None:
     rig = rig_of(server, site, case, run, mode)
-    assert count("uninterrupted", case.__name__, [rig.uninterrupted()]) == ""
+    assert count("uninterrupted", [rig.uninterrupted()]) == ""
 
 
 @over("kill", modes=IN_FULL)
@@ -76,8 +92,19 @@ def test_killed_at_any_call_it_loses_nothing_and_recovers(
     server: ForkServer, site: Path, case: Case, run: str, mode: int
 ) -> None:
     rig = rig_of(server, site, case, run, mode)
-    points = sweep.chosen(sweep.kills(rig), budget(sample=6, ci=20))
-    assert count("kill", case.__name__, map(rig.point, points)) == ""
+    every = list(sweep.kills(rig))
+    points = sweep.chosen(every, budget(sample=6, ci=20))
+    assert count("kill", map(rig.point, points), of=len(every)) == ""
+
+
+@over("kill of the command", modes=False, runs=False)
+def test_killed_at_any_call_with_the_process_that_waits_for_it_nothing_is_lost(
+    server: ForkServer, site: Path, case: Case, run: str, mode: int
+) -> None:
+    rig = rig_of(server, site, case, run, mode, target="tests.crash.programs:finalize")
+    every = list(sweep.kills(rig))
+    points = sweep.chosen(every, budget(sample=4, ci=10))
+    assert count("kill of the command", map(rig.point, points), of=len(every)) == ""
 
 
 @over("double kill", modes=IN_FULL, runs=NO_SAMPLE)
@@ -85,27 +112,33 @@ def test_killed_again_while_it_recovers_it_still_recovers(
     server: ForkServer, site: Path, case: Case, run: str, mode: int
 ) -> None:
     rig = rig_of(server, site, case, run, mode)
-    pairs = sweep.chosen(sweep.double_kills(rig), budget(sample=4, ci=8))
-    assert count("double kill", case.__name__, (rig.point(*pair) for pair in pairs)) == ""
+    every = list(sweep.double_kills(rig))
+    pairs = sweep.chosen(every, budget(sample=4, ci=8))
+    found = sweep.killed_twice(rig) if IN_FULL else (rig.point(*pair) for pair in pairs)
+    assert count("double kill", found, of=len(every)) == ""
 
 
-@over("refusal", modes=False)
+@over("refusal", modes=IN_FULL)
 def test_refused_at_any_call_it_loses_nothing_names_it_and_resumes(
     server: ForkServer, site: Path, case: Case, run: str, mode: int
 ) -> None:
     rig = rig_of(server, site, case, run, mode)
-    points = sweep.chosen(sweep.refusals(rig), budget(sample=6, ci=25))
-    points += sweep.short_writes(rig)
-    assert count("refusal", case.__name__, map(rig.point, points)) == ""
+    every = list(sweep.refusals(rig))
+    # The mode is no more than a number that is handed on: each errno at each call has one of them.
+    points = sweep.turn(every, MODES.index(mode), len(MODES)) if IN_FULL else every
+    points = sweep.chosen(points, budget(sample=6, ci=25))
+    assert count("errno", map(rig.point, points), of=len(every)) == ""
+    assert count("short write", map(rig.point, sweep.short_writes(rig))) == ""
 
 
-@over("failed sync", modes=False, runs=NO_SAMPLE)
+@over("failed sync", modes=IN_FULL, runs=NO_SAMPLE)
 def test_a_file_whose_sync_failed_is_kept_and_named_and_not_published(
     server: ForkServer, site: Path, case: Case, run: str, mode: int
 ) -> None:
     rig = rig_of(server, site, case, run, mode)
-    points = sweep.chosen(sweep.failed_syncs(rig), budget(sample=4, ci=8))
-    assert count("failed sync", case.__name__, map(rig.point, points)) == ""
+    every = list(sweep.failed_syncs(rig))
+    points = sweep.chosen(every, budget(sample=4, ci=8))
+    assert count("failed sync", map(rig.point, points), of=len(every)) == ""
 
 
 @over("reordering", modes=IN_FULL, runs=NO_SAMPLE)
@@ -115,7 +148,7 @@ def test_whatever_order_the_disk_took_its_writes_in_no_law_is_broken(
 ) -> None:
     rig = rig_of(server, site, case, run, mode)
     states = reorder.judged(rig, budget=budget(sample=4, ci=12), unsynced=unsynced)
-    assert count("reordering", case.__name__, states) == ""
+    assert count("reordering", states) == ""
 
 
 def test_forget_stopped_anywhere_touches_no_file_of_a_job_and_can_be_done_again(
@@ -123,7 +156,7 @@ def test_forget_stopped_anywhere_touches_no_file_of_a_job_and_can_be_done_again(
 ) -> None:
     done = rig_of(server, site, CASES[0], "as the owner", 0o444)
     rig = Rig(server, done.root, ForgetScene(done.end, site), done.who)
-    assert count("forget", "uninterrupted", [rig.uninterrupted()]) == ""
-    points = [*sweep.kills(rig), *sweep.refusals(rig)]
-    drawn = sweep.chosen(points, budget(sample=25, ci=150))
-    assert count("forget", "kill and refusal", map(rig.point, drawn)) == ""
+    assert count("forget", [rig.uninterrupted()]) == ""
+    every = [*sweep.kills(rig), *sweep.refusals(rig)]
+    drawn = sweep.chosen(every, budget(sample=25, ci=150))
+    assert count("forget", map(rig.point, drawn), of=len(every)) == ""
