@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+SHARES ?= 2
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
@@ -42,9 +43,12 @@ docs: $(STAMP) ## Write docs/cli.md from the commands' own help
 bench: $(STAMP) ## Measure; prints a table
 	$(BIN)/python bench/run.py $(ARGS)
 
-soak: $(STAMP) ## Run the long tests alone; ARGS="-k kills" picks some
-	POSTSTAGE_CRASH=full $(BIN)/python -m pytest tests/crash tests/attack tests/faultfs $(ARGS)
-	$(BIN)/python -m pytest -m slow $(ARGS)
+soak: $(STAMP) ## Run the long tests, all of them; the table at the end is in soak.txt
+	@echo "$$(git describe --always --dirty), $$(date)"; slow=0; \
+	$(BIN)/python -m pytest -m slow $(ARGS) || slow=$$?; \
+	POSTSTAGE_CRASH=full POSTSTAGE_TABLE=soak.txt $(BIN)/python -m pytest \
+	  --numprocesses=$(SHARES) --dist=worksteal \
+	  tests/crash tests/attack tests/faultfs tests/system $(ARGS) && [ $$slow = 0 -o $$slow = 5 ]
 
 clean: ## Remove what these targets made
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist demo-run *.egg-info

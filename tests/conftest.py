@@ -1,8 +1,8 @@
 """What all tests share: the ways of hypothesis, no settings of the user, the harnesses' table."""
 
 import os
+from collections.abc import Generator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -18,6 +18,7 @@ settings.register_profile(
 )
 settings.load_profile("house")
 
+_ROWS = "rows of the harnesses' table"
 _USER = ("POSTSTAGE_STATE_DIR", "POSTSTAGE_SITE", "POSTSTAGE_DEBUG", "POSTSTAGE_JOB_ID")
 
 
@@ -27,17 +28,23 @@ def _no_settings_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Where tests are spread over processes, each gives its rows to the one that reports."""
-    output = getattr(session.config, "workeroutput", None)
-    if output is not None:
-        output["crash"] = tally.exported()
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    call: pytest.CallInfo[None],
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Each test's report carries the rows that it has counted, whatever became of it."""
+    report = yield
+    if call.when == "call":
+        report.user_properties.append((_ROWS, tally.taken()))
+    return report
 
 
-@pytest.hookimpl(optionalhook=True)
-def pytest_testnodedown(node: Any) -> None:
-    """Take the rows of a process that is done."""
-    tally.add(getattr(node, "workeroutput", {}).get("crash", []))
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Where tests are spread over processes, all their reports come to the one that reports."""
+    for name, value in report.user_properties if report.when == "call" else []:
+        if name == _ROWS:
+            assert isinstance(value, list)
+            tally.add(value)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

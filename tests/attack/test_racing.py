@@ -89,7 +89,7 @@ def test_however_often_names_are_exchanged_nobody_else_is_touched(
             swaps += race.swaps
         found += [f"{put.__name__}: {one}" for one in rig.harm(theirs, outcome)]
         runs += 1
-    tally.add([("attack, races (exchanges)", swaps, swaps, swaps, len(found))])
+    tally.sum_up("attack, races (exchanges)", swaps, swaps, swaps, len(found))
     assert found == []
 
 

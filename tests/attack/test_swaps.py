@@ -27,5 +27,5 @@ def test_whatever_is_swapped_at_whichever_call_nobody_else_is_touched(
     for attack in attacks:
         violations += rig.suffer(attack)
     there = len(sweep.turn(rig.attacks(), share, SHARES))
-    tally.add([(f"attack, {scene.name}", there, len(attacks), rig.hits, len(violations))])
+    tally.sum_up(f"attack, {scene.name}", there, len(attacks), rig.hits, len(violations))
     assert not violations, "\n".join(violations[:20])

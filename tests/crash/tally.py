@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterable
 from enum import Enum
+from typing import Any
 
 from msgspec import Struct, structs
 
@@ -13,7 +14,7 @@ class Level(Enum):
     """`POSTSTAGE_CRASH`: how much of the space is looked at."""
 
     SAMPLE = ""
-    """A minute in all: `make test`."""
+    """Two CPU minutes in all: `make test`."""
     CI = "ci"
     FULL = "full"
     """Every point: `make soak`."""
@@ -38,13 +39,18 @@ class Row(Struct):
     violations: int = 0
 
 
-ROWS: dict[str, Row] = {}
-"""Harness → what was counted in this process."""
+Rows = dict[str, Row]
+"""Harness → what was counted."""
+
+_COUNTED: Rows = {}
+"""In this process, since the last `taken`."""
+_ALL: Rows = {}
+"""In all processes."""
 
 
 def count(harness: str, findings: Iterable[Finding], *, of: int | None = None) -> str:
     """Add `findings`, drawn from `of` (None: they are all); those that broke a law, as text."""
-    row, broken = ROWS.setdefault(harness, Row()), []
+    row, broken = _COUNTED.setdefault(harness, Row()), []
     before = row.points
     for finding in findings:
         row.points += 1
@@ -58,31 +64,43 @@ def count(harness: str, findings: Iterable[Finding], *, of: int | None = None) -
 
 def note(harness: str, *, found: bool) -> None:
     """Add one seeded bug: it fired if it was found, and is a violation if not."""
-    add([(harness, 1, 1, int(found), int(not found))])
+    sum_up(harness, 1, 1, int(found), int(not found))
 
 
-Exported = list[tuple[str, int, int, int, int]]
+def sum_up(harness: str, *counts: int) -> None:
+    """Add to the table what was counted otherwise; in the order of a row's fields."""
+    _add(_COUNTED, [(harness, *counts)])
 
 
-def exported() -> Exported:
-    """The rows as plain values."""
-    return [(harness, *structs.astuple(row)) for harness, row in ROWS.items()]
+Exported = list[tuple[Any, ...]]
+"""Rows as plain values."""
+
+
+def taken() -> Exported:
+    """What was counted since this was asked the last time."""
+    rows = [(harness, *structs.astuple(row)) for harness, row in _COUNTED.items()]
+    _COUNTED.clear()
+    return rows
 
 
 def add(rows: Exported) -> None:
-    """Add what was counted elsewhere, another process included."""
+    """Add to the table what this or another process has `taken`."""
+    _add(_ALL, rows)
+
+
+def _add(to: Rows, rows: Exported) -> None:
     for harness, *counts in rows:
-        row = ROWS.setdefault(harness, Row())
+        row = to.setdefault(harness, Row())
         for key, more in zip(Row.__struct_fields__, counts, strict=True):
             setattr(row, key, getattr(row, key) + more)
 
 
 def table() -> list[str]:
     """The rows as aligned text, with their sum; empty where nothing was counted."""
-    if not ROWS:
+    if not _ALL:
         return []
     form = "{:<36} {:>10} {:>10} {:>10} {:>10}".format
-    total = [sum(getattr(row, key) for row in ROWS.values()) for key in Row.__struct_fields__]
-    rows = [(harness, *structs.astuple(row)) for harness, row in sorted(ROWS.items())]
+    total = [sum(getattr(row, key) for row in _ALL.values()) for key in Row.__struct_fields__]
+    rows = [(harness, *structs.astuple(row)) for harness, row in sorted(_ALL.items())]
     heading = ("harness", "there are", "looked at", "fired", "violations")
     return [form(*row) for row in (heading, *rows, ("all", *total))]
