@@ -22,6 +22,7 @@ from poststage.model import Ended, Entry, Head, Kind, Meta, Verdict
 from poststage.statefile import StateWriter
 from poststage.statefile.layout import dataset_dir_name
 from tests.attack.levels import FULL
+from tests.crash import tally
 
 CLEAR, TITLE, BELL = b"\x1b[2J", b"\x1b]0;owned\x07", b"\a\b\r\x7f"
 BIDI = "\u202e\u2066\u200f\u061c".encode()
@@ -187,6 +188,7 @@ def test_into_a_pipe_nothing_of_a_name_acts_and_json_is_ascii(name: bytes) -> No
             if "--json" in arguments:
                 assert printed.out.isascii()
                 assert not printed.out or json.loads(printed.out) is not None
+            tally.pass_("attack, names in output")
 
 
 SGR = re.compile(r"\x1b\[[0-9;]*m")  # bold and colours, which tables have on a terminal
@@ -219,6 +221,7 @@ def test_on_a_terminal_nothing_of_a_name_acts(tmp_path: Path, name: bytes, colum
     env = {"POSTSTAGE_EMULATOR_ROOT": str(tmp_path / "e"), "TERM": "xterm", "COLUMNS": columns}
     for arguments in commands(tmp_path, lay(tmp_path, name)):
         assert acting(on_terminal(arguments, env)) == "", arguments
+        tally.pass_("attack, names in output")
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8:strict"])

@@ -15,13 +15,14 @@ import pytest
 from poststage.errors import ExitCode
 from tests.attack.levels import budget
 from tests.crash import finalize_cases as cases
-from tests.crash import laws, trees
+from tests.crash import laws, tally, trees
 from tests.crash.finalize_cases import CASES, Case
 from tests.crash.finalize_scene import ids_of
 from tests.crash.forkserver import SELF, ForkServer, Who, owner
 from tests.crash.sweep import NEEDS_PERSON, Rig
 from tests.faultfs.mount import FaultFs, Faults, Lack, Op
 
+DRAWN = "faults drawn, on FUSE"
 SEEDS = range(1, 1 + (budget(sample=3, ci=10) or 200))
 NAMES = (Op.LOOKUP, Op.OPEN, Op.CREATE, Op.RENAME, Op.RENAME2, Op.LINK, Op.UNLINK, Op.MKDIR)
 ATTRIBUTES = (Op.GETATTR, Op.SETATTR)
@@ -113,6 +114,7 @@ def test_whatever_fails_at_random_nothing_is_lost_and_a_clean_run_ends_it(
         if (faults := Faults(error, seed, FAULTS[error], per_mille))
         and (violations := [*_broken(rig, fs, faults), *rig.recover()])
     }
+    tally.sum_up(DRAWN, 0, 0, 0, len(found))
     assert found == {}
 
 
@@ -127,6 +129,7 @@ def test_what_could_not_be_synced_is_never_called_published_by_a_later_sync(
         violations = [*_broken(rig, fs, faults, settled=False), *_given_up(rig)]
         if violations:
             found[str(faults)] = violations
+    tally.sum_up(DRAWN, 0, 0, 0, len(found))
     assert found == {}
 
 
@@ -158,6 +161,7 @@ def _broken(rig: Rig, fs: FaultFs, faults: Faults, *, settled: bool | None = Non
     before = trees.look(rig.root)
     fs.lie(faults)
     outcome = rig.run()
+    tally.sum_up(DRAWN, 1, 1, int(fs.fired > 0), 0)
     fs.be_honest()
     now = trees.look(rig.root)
     yield from laws.violations(rig.scene, before, now, settled=settled)

@@ -17,6 +17,8 @@ from typing import Any
 
 import pytest
 
+from tests.crash import tally
+
 BIN = Path(sys.executable).parent
 JOB = Path(__file__).with_name("job.py")
 RANKS = 4
@@ -145,6 +147,7 @@ def test_whatever_was_killed_a_clean_finalize_makes_everything_right(
         assert [one["files"] for one in again["datasets"]] == [
             one["files"] for one in report["datasets"]
         ]
+        tally.pass_("random kills, rounds")
     finally:
         story.command("poststage", "emulator", "stop", "--root", "emulator")
 
