@@ -7,10 +7,10 @@ SHARES ?= 2
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test check docs bench soak clean
+.PHONY: help venv demo test check docs bench bench-quick soak clean
 
 help: ## List these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 venv: $(STAMP) ## Make .venv with everything in it, an MPI included
 
@@ -40,8 +40,12 @@ check: $(STAMP) ## Lint, formatting, types, layers
 docs: $(STAMP) ## Write docs/cli.md from the commands' own help
 	COLUMNS=80 $(BIN)/python -m tests.cli.document > docs/cli.md
 
-bench: $(STAMP) ## Measure; prints a table
-	$(BIN)/python bench/run.py $(ARGS)
+bench: $(STAMP) ## Measure everything; writes docs/performance.md's table and plots
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	$(BIN)/python -m bench $(ARGS)
+
+bench-quick: $(STAMP) ## See that the bench works: small, fails on wrong results alone
+	$(BIN)/python -m bench --quick $(ARGS)
 
 soak: $(STAMP) ## Run the long tests, all of them; the table at the end is in soak.txt
 	@echo "$$(git describe --always --dirty), $$(date)"; slow=0; \

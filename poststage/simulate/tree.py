@@ -40,8 +40,10 @@ def state_dir(top: Path) -> Path:
     return top / os.fsdecode(_STATE)
 
 
-def lay(top: Path, shape: Shape) -> None:
+def lay(top: Path, shape: Shape, *, seen: Path | None = None) -> None:
     """Make the tree of `shape` in the empty directory `top`, durable as a backend leaves it.
+
+    `seen` is the path under which the finalizer will see `top`, where that is another.
 
     Raises:
         OSError: something cannot be made; what was made is there for `take_away`.
@@ -54,7 +56,7 @@ def lay(top: Path, shape: Shape) -> None:
         ):
             for rank in range(shape.ranks):
                 with _made(files, b"%d" % rank) as directory:
-                    _one(parts, directory, os.fsencode(top), rank, shape)
+                    _one(parts, directory, os.fsencode(seen or top), rank, shape)
         _settle(top_fd)
 
 

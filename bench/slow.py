@@ -1,0 +1,52 @@
+"""finalize where each operation takes 1 ms, as on a busy parallel file system: many in flight."""
+
+from collections.abc import Iterator
+
+from bench import trees
+from bench.context import Bench
+from bench.measure import Row, paired, program, run
+from bench.places import no_slow, slow
+from bench.scene import Scene
+from bench.trees import Shape
+
+FAMILY = "slow file system"
+DELAY_S = 0.001
+_WHAT = "FUSE, 1 ms an operation"
+
+
+def rows(bench: Bench) -> Iterator[Row]:
+    """More and more jobs, each with as much to do; at last finalize chooses by itself."""
+    if reason := no_slow():
+        yield Row(FAMILY, _WHAT, note=reason)
+        return
+    for jobs, ranks in bench.sizes.slow_ranks:
+        yield _row(bench, jobs, ranks)
+    yield _row(bench, 0, bench.sizes.slow_ranks[-1][1])
+
+
+def _row(bench: Bench, jobs: int, ranks: int) -> Row:
+    shape = Shape(ranks, bench.sizes.files, size=0)
+    below = (bench.memory or bench.disk).path
+    runs = min(bench.sizes.runs, 3)
+    with slow(below, delay_s=DELAY_S) as (point, fs):
+        scene = Scene(fs.source / "job", shape, seen=point / "job")
+        words = [str(program("finalize")), "--dir", str(trees.state_dir(scene.seen)), "--json"]
+        words += ["--jobs", str(jobs)] if jobs else []
+        ours, floor = paired(
+            runs,
+            lambda: scene.timed(lambda: run(words, bench.env)),
+            None,
+        )
+    name = f"{jobs} job" + ("s" if jobs > 1 else "") if jobs else "jobs as it chooses"
+    return Row(
+        FAMILY,
+        f"{ranks:,} × {shape.files} on {_WHAT}, {name}",
+        ours,
+        floor,
+        floor_is=f"C, {jobs} threads" if floor else "",
+        note=f"{ranks * shape.files / sorted(ours)[len(ours) // 2]:,.0f} files/s",
+        ranks=ranks,
+        files=ranks * shape.files,
+        jobs=jobs,
+        series="" if not jobs else "finalize --jobs",
+    )
