@@ -4,8 +4,11 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+from poststage.cli.main import COMMANDS
 
 _DUMP = """
 import atexit, json, sys
@@ -36,25 +39,48 @@ def vendors(modules: set[str]) -> set[str]:
     return {name for name in modules if name.startswith("poststage.backends")} - common
 
 
+def own(modules: set[str]) -> set[str]:
+    """The suite's modules among `modules`."""
+    return {name for name in modules if name.partition(".")[0] == "poststage"}
+
+
+# Of ours, all that a page of help needs; of others', nothing but click and Python's own.
+_FRAME = {"poststage", "poststage.errors", "poststage.names", "poststage.cli"}
+_FRAME |= {"poststage.cli.common", "poststage.cli.main", "poststage.cli.values"}
+_OTHERS = {"mpi4py", "rich", "msgspec", "xxhash", "filelock"}
+
+
 @pytest.mark.parametrize(
     ("args", "function"), [(["--help"], "finalize_main"), (["finalize", "--help"], "main")]
 )
-def test_help_of_finalize_loads_no_mpi_no_rich_and_no_backend(
-    args: list[str], function: str
-) -> None:
+def test_help_of_finalize_loads_its_page_and_nothing_else(args: list[str], function: str) -> None:
     modules = loaded(*args, function=function)
-    assert {"mpi4py", "rich", "poststage.agent", "poststage.emulator"} & modules == set()
+    assert own(modules) == _FRAME | {"poststage.cli.finalize"}
+    assert modules & (_OTHERS | {"tomllib", "multiprocessing", "ctypes"}) == set()
+
+
+# The emulator's own command is about a backend.
+@pytest.mark.parametrize("command", [name for name in COMMANDS if name != "emulator"])
+def test_help_of_no_command_loads_mpi_or_a_vendor(command: str) -> None:
+    modules = loaded(command, "--help")
+    assert {"mpi4py", "matplotlib", "bench"} & modules == set()
+    assert vendors(modules) == set()
+
+
+def test_a_run_with_nothing_to_do_loads_no_mpi_no_rich_and_no_vendor(tmp_path: Path) -> None:
+    modules = loaded("--dir", str(tmp_path), function="finalize_main")
+    assert {
+        "mpi4py",
+        "rich",
+        "poststage.agent",
+        "poststage.emulator",
+    } & modules == set()
     assert vendors(modules) == set()
 
 
 def test_the_help_of_the_whole_suite_loads_no_command() -> None:
     modules = loaded("--help")
-    commands = {name for name in modules if name.startswith("poststage.cli.")}
-    assert commands == {"poststage.cli.common", "poststage.cli.values", "poststage.cli.main"}
-
-
-def test_help_of_out_loads_no_mpi() -> None:
-    assert "mpi4py" not in loaded("out", "--help")
+    assert own(modules) == _FRAME
 
 
 def test_the_check_sees_what_is_loaded() -> None:

@@ -5,11 +5,10 @@ import signal
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from poststage import config
 from poststage.cli.common import (
     emit_json,
     exit_on_error,
@@ -17,8 +16,11 @@ from poststage.cli.common import (
     site_option,
     version_option,
 )
-from poststage.cli.values import PATH, SECONDS
+from poststage.cli.values import PATH, SCHEDULERS, SECONDS
 from poststage.errors import UsageError
+
+if TYPE_CHECKING:
+    from poststage.config import Settings
 
 STATE_DIR = "POSTSTAGE_STATE_DIR"
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -30,7 +32,7 @@ def _scheduler_options(command: Command) -> Command:
         [
             click.option(
                 "--scheduler",
-                type=click.Choice(config.SCHEDULERS),
+                type=click.Choice(SCHEDULERS),
                 help="Run by this one: believe its environment, and ask it about the job.",
             ),
             click.option(
@@ -129,6 +131,7 @@ def finalize(*, detach: bool, reason: bool, **options: Any) -> None:
     if not named and os.environ.get(STATE_DIR):
         options["state_dirs"] = (Path(os.environ[STATE_DIR]),)
     with exit_on_error():
+        from poststage import config  # a page of help does not load the settings
         from poststage.cli.telling import scheduler_told
 
         with scheduler_told(enabled=reason) as told:
@@ -145,7 +148,7 @@ def finalize(*, detach: bool, reason: bool, **options: Any) -> None:
 
 
 def _finalized(
-    settings: config.Settings,
+    settings: "Settings",
     *,
     state_dirs: tuple[Path, ...],
     scr: Path | None,

@@ -7,7 +7,9 @@ from typing import Any, Final
 
 import click
 
-SECONDS_MAX: Final = 2_000_000.0  # config's; a page of help does not load the settings
+# config's own; a page of help does not load the settings.
+SECONDS_MAX: Final = 2_000_000.0
+SCHEDULERS: Final = ("none", "slurm", "flux", "lsf", "pbs")
 _EMPTY: Final = "it is empty, as a variable is that is not set; nothing was touched"
 
 

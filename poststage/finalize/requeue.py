@@ -9,7 +9,6 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from poststage.backends import localdisk
 from poststage.durable import fsops
 from poststage.errors import RunAgainError
 from poststage.finalize.scan import Group
@@ -31,6 +30,10 @@ def put_aside(state_dir: Path, groups: Iterable[Group]) -> str:
     Raises:
         RunAgainError: no free name. OSError: something could not be moved; it is where it was.
     """
+    from poststage.backends.localdisk import (
+        FOLDER,  # a run that publishes needs no backend but its own
+    )
+
     names = _names(groups)
     if not names:
         return "the job goes back to the queue: it had nothing on record"
@@ -39,7 +42,7 @@ def put_aside(state_dir: Path, groups: Iterable[Group]) -> str:
         aside = _new_dir(fd)
         aside_fd = fsops.open_subdir(fd, aside)
         try:
-            for name in [*names, os.fsencode(localdisk.FOLDER)]:
+            for name in [*names, os.fsencode(FOLDER)]:
                 _move(fd, name, aside_fd)
             fsops.sync(aside_fd)
         finally:

@@ -100,3 +100,4 @@ def test_in_a_directory_that_was_removed_a_relative_path_is_wrong_and_no_bug(
 
 def test_a_command_takes_the_times_that_the_settings_take() -> None:
     assert values.SECONDS_MAX == config.SECONDS_MAX
+    assert values.SCHEDULERS == config.SCHEDULERS
