@@ -22,7 +22,7 @@ $(STAMP): pyproject.toml
 	  echo "error: $(PYTHON) has no venv module" >&2; \
 	  echo "hint: install it (Debian: apt install python3-venv), or set PYTHON" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[mpi,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[mpi,nnf,dev]'
 	@touch $@
 
 demo: $(STAMP) ## Tell the whole story with real parts (under a minute)

@@ -152,9 +152,13 @@ def check_type(path: Path, key: str, value: object, default: object) -> None:
 
 def check_number(path: Path, key: str, value: float, least: float = 0) -> None:
     """Raise UsageError unless `value` is from `least` to what its unit allows; NaN never is."""
-    most = SECONDS_MAX if key.endswith("_s") else _NUMBER_MAX
-    if not least <= value <= most:
-        raise UsageError(f"{path}: {key} is {value}, not from {least:g} to {most:g}")
+    if not least <= value <= most(key):
+        raise UsageError(f"{path}: {key} is {value}, not from {least:g} to {most(key):g}")
+
+
+def most(key: str) -> float:
+    """The most that the number `key` can be, in its own unit."""
+    return SECONDS_MAX if key.endswith("_s") else _NUMBER_MAX
 
 
 def _read(path: Path) -> dict[str, Any]:

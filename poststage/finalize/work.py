@@ -31,6 +31,7 @@ _SAYS = {
     Fate.UNKNOWN: "the backend does not know",
 }
 
+_NOT_TOLD = "its transfer is said to be whole, and nothing is said of this file"
 STOPPED = "its transfer is stopped"
 """How the reason begins, where waiting does not help."""
 
@@ -90,6 +91,8 @@ class Work(Struct, frozen=True):
 def fate_of(answer: Answer, index: int) -> tuple[Fate, str, int | None]:
     """Fate, reason and the temp's closing mtime of entry `index`, from the backend's answer."""
     one = answer.files.get(index)
+    if one is None and answer.files and answer.state is TransferState.FULLSUCCESS:
+        return Fate.UNKNOWN, _NOT_TOLD, None
     if one is None or answer.state is TransferState.UNKNOWN:
         fate = _FATES[answer.state]
         if answer.state is TransferState.FAILED:

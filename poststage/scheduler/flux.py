@@ -8,7 +8,7 @@ holds the directives under attributes.system.dw. Written from the manuals, not r
 import json
 from collections.abc import Mapping
 
-from poststage.scheduler.asking import Answered, ask
+from poststage.query import Answered, ask
 from poststage.scheduler.base import Processes, Scheduler, Situation, Standing
 
 _MOVED = "rabbit_dataout_timing"

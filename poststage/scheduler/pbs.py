@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from poststage.scheduler.asking import Answered, ask
+from poststage.query import Answered, ask
 from poststage.scheduler.base import Processes, Scheduler, Situation, Standing
 
 _OVER = frozenset("FMX")

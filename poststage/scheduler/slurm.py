@@ -7,7 +7,7 @@ last node has run its epilog.
 
 from collections.abc import Mapping
 
-from poststage.scheduler.asking import Answered, ask
+from poststage.query import Answered, ask
 from poststage.scheduler.base import Processes, Scheduler, Situation, Standing
 
 _ENDED = frozenset(

@@ -91,6 +91,28 @@ WORDS: dict[str, Words] = {
     "backend.emulator.timeout_s": Words(
         "Seconds to wait for an answer.", "a busy daemon answers in less"
     ),
+    "backend.bbapi.library": Words(
+        "IBM's library, on compute nodes: hands over, and is asked there.", "where CAST puts it"
+    ),
+    "backend.bbapi.bbcmd": Words(
+        "IBM's command, on launch nodes: is asked where the library does not work.",
+        "where CAST puts it",
+    ),
+    "backend.bbapi.timeout_s": Words(
+        "Seconds to wait for each `bbcmd`.", "it asks all of a job's nodes"
+    ),
+    "backend.nnf.socket": Words(
+        "The socket of HPE's nnf-dm, on compute nodes.", "where HPE's service unit puts it"
+    ),
+    "backend.nnf.profile": Words(
+        "Rabbit's data movement profile. Empty: its default.", "the vendor's own"
+    ),
+    "backend.nnf.dcp_options": Words(
+        "More options for the `dcp` that moves a file.", "the profile has them"
+    ),
+    "backend.nnf.timeout_s": Words(
+        "Seconds to wait for an answer.", "a busy daemon answers in less"
+    ),
     "backend.local.threads": Words(
         "Files that a node's copier copies at once.", "one alone rarely fills the network"
     ),

@@ -57,6 +57,11 @@ def test_a_file_that_a_failed_transfer_does_not_mention_is_unproven(whole: Trans
     assert fate_of(Answer(whole), 0)[0] is Fate.UNPROVEN
 
 
+def test_a_file_that_a_whole_transfer_tells_of_others_without_is_unknown() -> None:
+    assert fate(S.FULLSUCCESS, None) is Fate.UNKNOWN
+    assert fate_of(Answer(S.FULLSUCCESS), 0)[0] is Fate.DONE
+
+
 def test_the_most_precise_reason_is_told() -> None:
     answer = Answer(S.FAILED, {0: FileAnswer(S.FAILED, "no space")}, "two files failed")
     assert fate_of(answer, 0)[1] == "no space"

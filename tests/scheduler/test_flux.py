@@ -2,8 +2,8 @@
 
 import pytest
 
+from poststage.query import Answered
 from poststage.scheduler import situation
-from poststage.scheduler.asking import Answered
 from poststage.scheduler.base import Processes
 from poststage.scheduler.flux import told, uses_rabbit
 

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
+from poststage.query import Answered
 from poststage.scheduler import situation
-from poststage.scheduler.asking import Answered
 from poststage.scheduler.base import Processes
 from poststage.scheduler.pbs import told
 

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from poststage.site import hooks
+from tests.backends.vendors.sites import NnfSite
 from tests.site.scene import Scene, until
 
 SITE = """
@@ -60,3 +62,24 @@ def test_a_job_on_a_rabbit_is_finalized_when_its_data_have_been_moved(scene: Sce
     assert not scene.published()
     (scene.top / "moved").touch()
     until(scene.published, "not published")
+
+
+def test_with_the_shipped_settings_a_job_on_a_rabbit_finalizes_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "rabbit").mkdir()
+    (tmp_path / "job").mkdir()
+    rabbit = NnfSite(tmp_path / "rabbit", monkeypatch)
+    shipped = hooks.toml_of("flux-rabbit").read_text().replace('"syslog"', '"none"')
+    shipped = shipped.replace("/p/poststage", str(tmp_path / "job"))
+    socket = rabbit.server.root / "socket"
+    scene = Scene(tmp_path / "job", f'{shipped}\n[backend.nnf]\nsocket = "{socket}"\n')
+    job = {"FLUX_JOB_ID": JOB, "DW_WORKFLOW_NAME": "flux-1", "PATH": "/usr/bin:/bin"}
+    scene.hand_over(**job)
+    ended = scene.run(scene.bin / "finalize", "--dir", scene.state, **job)
+    rabbit.kill()
+    assert ended.returncode == 0, ended.stderr
+    assert scene.published()
+    assert (scene.out / "data").stat().st_mtime_ns == (scene.bb / "data").stat().st_mtime_ns
+    again = scene.run(scene.bin / "finalize", "--dir", scene.state, PATH="/usr/bin:/bin")
+    assert again.returncode == 0, again.stderr

@@ -1,4 +1,5 @@
-"""LSF's stage-out scripts in a fake of the four phases; the emulator stands for the burst buffer.
+"""LSF's stage-out scripts in a fake of the four phases, in front of the emulator and of a stub of
+IBM's library and bbcmd.
 
 They have not run on LSF: phases, users, times and environment are IBM's manual's.
 """
@@ -11,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from poststage.site import hooks
+from tests.backends.vendors.sites import JOB, STEP, BbapiSite
 from tests.site.scene import Scene
 
 SITE = """
@@ -107,3 +110,30 @@ def test_outside_of_its_phase_a_script_does_nothing(lsf: Lsf, name: str, missing
     ended = lsf.scene.run(lsf.scene.hook(f"lsf-bbapi/{name}"), **env)
     assert ended.returncode == 2
     assert name in ended.stderr
+
+
+@pytest.fixture
+def ibm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[BbapiSite]:
+    """IBM's burst buffer."""
+    (tmp_path / "ibm").mkdir()
+    made = BbapiSite(tmp_path / "ibm", tmp_path, monkeypatch)
+    yield made
+    made.kill()
+
+
+def test_with_the_shipped_settings_ibm_s_library_hands_over_and_bbcmd_is_asked(
+    tmp_path: Path, ibm: BbapiSite
+) -> None:
+    shipped = hooks.toml_of("lsf-bbapi").read_text().replace('"syslog"', '"none"')
+    tables = "".join(f'{key} = "{path}"\n' for key, path in ibm.settings.items())
+    (tmp_path / "lsf").mkdir()
+    scene = Scene(tmp_path / "lsf", f"{shipped}\n[backend.bbapi]\n{tables}")
+    job = {"LSB_JOBID": JOB, "PMIX_NAMESPACE": STEP, "BB_STUB_SOCKET": str(ibm.socket)}
+    scene.hand_over(PATH="/usr/bin:/bin", **job)
+    phase = PHASE | {"LSF_STAGE_JOBID": JOB, "POSTSTAGE_STATE_DIR": str(scene.state)}
+    first = scene.run(scene.hook("lsf-bbapi/stage-out-1"), **phase)
+    assert first.returncode == 0, first.stderr
+    second = scene.run(scene.hook("lsf-bbapi/stage-out-2"), **phase)
+    assert second.returncode == 0, second.stderr
+    assert scene.published()
+    assert (scene.out / "data").stat().st_mtime_ns == (scene.bb / "data").stat().st_mtime_ns

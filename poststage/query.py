@@ -1,4 +1,4 @@
-"""Running a scheduler's own query command: bounded in time and output, without a shell."""
+"""Asking another program, a scheduler's or a vendor's: bounded in time and output, no shell."""
 
 import os
 import subprocess
@@ -20,8 +20,11 @@ class Answered(Struct, frozen=True):
     error: str
 
 
-def ask(*command: str, timeout_s: float = _TIMEOUT_S) -> Answered:
-    """Run `command` to its end. Never raises; `error` tells why there is no answer."""
+def ask(*command: str, timeout_s: float = _TIMEOUT_S, most_bytes: int = _TEXT_MAX) -> Answered:
+    """Run `command` to its end. Never raises; `error` tells why there is no answer.
+
+    Of what it prints the first `most_bytes` are kept.
+    """
     env = {name: os.environ[name] for name in _KEPT if name in os.environ}
     env["PATH"] = f"{os.environ['PATH']}:{_PATH}" if os.environ.get("PATH") else _PATH
     try:
@@ -36,6 +39,6 @@ def ask(*command: str, timeout_s: float = _TIMEOUT_S) -> Answered:
     except (OSError, subprocess.TimeoutExpired) as error:
         fact = error.strerror if isinstance(error, OSError) else f"no answer in {timeout_s:g} s"
         return Answered(-1, "", f"{command[0]}: {fact}")
-    out, err = (raw[:_TEXT_MAX].decode("utf-8", "replace") for raw in (ended.stdout, ended.stderr))
+    out, err = (raw[:most_bytes].decode("utf-8", "replace") for raw in (ended.stdout, ended.stderr))
     first = next(iter(err.strip().splitlines()), "")
     return Answered(ended.returncode, out, f"{command[0]}: {first or 'no word'}")

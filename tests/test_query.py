@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from poststage.scheduler.asking import ask
+from poststage.query import ask
 
 
 @pytest.fixture
