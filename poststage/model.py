@@ -4,6 +4,7 @@
 and construction is several times cheaper.
 """
 
+from collections.abc import Sequence
 from enum import Enum
 
 from msgspec import Struct
@@ -180,7 +181,7 @@ class State(Struct, frozen=True):
     """The value of one state file."""
 
     head: Head
-    entries: tuple[Entry, ...]
+    entries: Sequence[Entry]
     recorded: bool
     """Whether the agent wrote that all entries are there (before that, nothing is started)."""
     handle: str | None

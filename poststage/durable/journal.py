@@ -10,6 +10,9 @@ import os
 import re
 import zlib
 from collections.abc import Iterator
+from itertools import takewhile
+
+from msgspec import Struct
 
 LINE_MAX = 64 * 1024  # bytes with checksum and newline; two paths of 4 KiB fully escaped fit
 _CHUNK = 1 << 20
@@ -26,6 +29,14 @@ class DamageError(ValueError):
         self.fact = fact
 
 
+class Block(Struct, frozen=True):
+    """Whole lines that were read at once: from offset `start` to `end`, without checksums."""
+
+    start: int
+    end: int
+    payloads: list[bytes]
+
+
 def frame(payload: bytes) -> bytes:
     """`payload` (no newline in it) as one line of a journal."""
     line = b"%08x %s\n" % (zlib.crc32(payload), payload)
@@ -34,40 +45,78 @@ def frame(payload: bytes) -> bytes:
     return line
 
 
-def _payload(line: bytes) -> bytes | None:
-    """The payload of a line without its newline; None if its checksum does not fit."""
-    payload = line[_PREFIX:]
-    return payload if line[:_PREFIX] == b"%08x " % zlib.crc32(payload) else None
+def _is_whole(line: bytes) -> bool:
+    """Whether the checksum of a line (without its newline) fits, and it is not too long."""
+    return len(line) < LINE_MAX and line[:_PREFIX] == b"%08x " % zlib.crc32(line[_PREFIX:])
 
 
 def payloads(fd: int, *, limit_bytes: int) -> Iterator[tuple[bytes, int]]:
-    """Each whole line's payload of the journal open at `fd`, with the offset behind it.
+    """Each whole line's payload, as `blocks` finds them, with the offset behind it."""
+    end = 0
+    for block in blocks(fd, size=os.fstat(fd).st_size, limit_bytes=limit_bytes):
+        for payload in block.payloads:
+            end += _PREFIX + len(payload) + 1
+            yield payload, end
 
-    Reads in bounded pieces from offset 0 to where the file ends now (one that somebody goes
-    on appending to has an end as well), and never more than `limit_bytes`. What stands behind
-    the last yielded offset is a torn tail.
+
+def blocks(fd: int, *, size: int, limit_bytes: int) -> Iterator["Block"]:
+    """The whole lines of the journal open at `fd`, many at once, in order.
+
+    Reads in bounded pieces from offset 0 to `size` (so a file that somebody goes on appending
+    to has an end as well). What stands behind the last block is a torn tail.
 
     Raises:
-        DamageError: a line is damaged and a whole one follows, or a limit is exceeded.
+        DamageError: a line is damaged and a whole one follows, or `size` exceeds the limit.
         OSError: from pread(2).
     """
-    size = os.fstat(fd).st_size
     if size > limit_bytes:
         raise DamageError(1, f"the file is longer than {limit_bytes} bytes")
     pending, offset, number, end = b"", 0, 0, 0
-    while chunk := os.pread(fd, min(_CHUNK, size - offset), offset):
+    while offset < size and (chunk := os.pread(fd, min(_CHUNK, size - offset), offset)):
         offset += len(chunk)
         *lines, pending = (pending + chunk).split(b"\n")
-        for place, line in enumerate(lines):
-            number += 1
-            payload = _payload(line) if len(line) < LINE_MAX else None
-            if payload is None:
-                rest = b"\n".join([*lines[place + 1 :], pending])
-                return _expect_torn(fd, rest, offset, size, number)
-            end += len(line) + 1
-            yield payload, end
+        texts = _payloads(lines)
+        whole = len(texts)
+        number += whole
+        if texts:
+            start, end = end, end + sum(map(len, texts)) + (_PREFIX + 1) * whole
+            yield Block(start, end, texts)
+        if whole < len(lines):
+            rest = b"\n".join([*lines[whole + 1 :], pending])
+            return _expect_torn(fd, rest, offset, size, number + 1)
         pending = pending[:LINE_MAX]  # as bad as it was, and memory stays bounded
     return None
+
+
+def end_of(block: Block, lines: int) -> int:
+    """The offset behind the first `lines` lines of `block`."""
+    return block.start + sum(map(len, block.payloads[:lines])) + (_PREFIX + 1) * lines
+
+
+def again(fd: int, start: int, end: int) -> list[bytes]:
+    """The payloads of the block from offset `start` to `end`, which `blocks` has given before.
+
+    Raises:
+        DamageError: they are not what they were.
+        OSError: from pread(2).
+    """
+    raw = os.pread(fd, end - start, start)
+    *lines, rest = raw.split(b"\n")
+    texts = _payloads(lines)
+    if rest or len(texts) < len(lines) or len(raw) < end - start:
+        raise DamageError(1, "changed while it was read")
+    return texts
+
+
+def _payloads(lines: list[bytes]) -> list[bytes]:
+    """The payloads of `lines` (without their newlines) up to the first that is not whole."""
+    texts = [line[_PREFIX:] for line in lines]
+    marks = b"%08x " * len(lines) % tuple(map(zlib.crc32, texts))
+    if marks == b"".join([line[:_PREFIX] for line in lines]) and (
+        not lines or max(map(len, lines)) < LINE_MAX
+    ):
+        return texts
+    return [text for text, line in zip(texts, takewhile(_is_whole, lines), strict=False)]
 
 
 def _expect_torn(fd: int, rest: bytes, offset: int, size: int, bad: int) -> None:
@@ -78,7 +127,7 @@ def _expect_torn(fd: int, rest: bytes, offset: int, size: int, bad: int) -> None
     while rest:
         *_, tail = rest.rpartition(b"\n")
         for line in _LIKE_A_LINE.findall(rest, 0, len(rest) - len(tail)):
-            if len(line) < LINE_MAX and _payload(line) is not None:
+            if _is_whole(line):
                 raise DamageError(bad, "checksum mismatch")
         chunk = os.pread(fd, min(_CHUNK, size - offset), offset)
         rest = tail[:LINE_MAX] + chunk if chunk else b""

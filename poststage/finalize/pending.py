@@ -47,15 +47,16 @@ def load(state_dir_fd: int, pending: Pending, *, trusted_uid: int | None = None)
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
     fd = os.open(pending.name, flags, dir_fd=state_dir_fd)
     try:
+        # Looked at first: an agent that lets go of it after that has recorded more than is read.
+        held = lock.is_held(fd)
         info = os.fstat(fd)
         if trusted_uid is not None and info.st_uid != trusted_uid:
             raise StateFileError(
                 f"{shown(pending.path)}: belongs to uid {info.st_uid} in a directory that only "
                 f"uid {trusted_uid} can write; it was not read",
             )
-        state = read_any(state_dir_fd, fd, pending.name, pending.path)
-        alive = fsops.is_regular(info) and lock.is_held(fd)
-        return Loaded(_filled(pending, state, alive=alive), state)
+        state = read_any(state_dir_fd, fd, pending.name, pending.path, info)
+        return Loaded(_filled(pending, state, alive=held and fsops.is_regular(info)), state)
     finally:
         os.close(fd)
 

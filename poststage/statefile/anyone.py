@@ -87,23 +87,30 @@ def read_all(fd: int, size: int) -> bytes:
     return b"".join(pieces)
 
 
-def read_any(dir_fd: int, fd: int, name: bytes, path: bytes) -> State | None:
+def read_any(
+    dir_fd: int, fd: int, name: bytes, path: bytes, info: os.stat_result | None = None
+) -> State | None:
     """The state file `name`, open at `fd`, with what was recorded beside it in `dir_fd`.
 
-    `path` is for messages. None as in `read_state`.
+    `path` is for messages, `info` what fstat says of it. None as in `read_state`.
 
     Raises:
         StateFileError: it is damaged, or none; none of its files was touched.
         OSError: it cannot be read.
     """
-    info = os.fstat(fd)
+    info = os.fstat(fd) if info is None else info
+    ours = name.endswith((STATE_SUFFIX, DONE_SUFFIX))
+    if ours:
+        try:
+            return read_state(fd, path, info)
+        except StateFileError:  # or one of theirs with a name like ours
+            if not fsops.is_regular(info) or not is_kvtree(fd):
+                raise
     if fsops.is_regular(info) and is_kvtree(fd):
         try:
             return _foreign(dir_fd, fd, name)
         except ValueError as error:
             raise _damaged(path, str(error)) from error
-    if name.endswith((STATE_SUFFIX, DONE_SUFFIX)):
-        return read_state(fd, path)
     if info.st_size < len(kvtree.MAGIC):
         raise _damaged(path, "is empty: its writer was killed while it rewrote it in place")
     raise _damaged(path, "is not a state file")
@@ -121,10 +128,10 @@ def read_up_to_damage(dir_fd: int, fd: int, name: bytes) -> tuple[State | None, 
             return _foreign(dir_fd, fd, name), ""
         except ValueError as error:
             return None, names.shown(str(error))
-    builder = StateBuilder()
-    damage = fill(builder, fd)
-    torn = not damage and os.fstat(fd).st_size > builder.whole_bytes
-    return builder.state(torn=torn), damage
+    builder, info = StateBuilder(), os.fstat(fd)
+    damage = fill(builder, fd, info)
+    torn = not damage and info.st_size > builder.whole_bytes
+    return builder.state(fd, name, torn=torn), damage
 
 
 def _foreign(dir_fd: int, fd: int, name: bytes) -> State:

@@ -12,8 +12,6 @@ from poststage.statefile.records import (
     VerdictRecord,
 )
 
-_KINDS = {kind.value: kind for kind in Kind}
-
 
 def head_record(head: Head) -> TransferRecord:
     """`head` as the first record of a state file."""
@@ -58,7 +56,7 @@ def entry_record(entry: Entry) -> EntryRecord:
     """`entry` as a record."""
     prior, meta = entry.prior, entry.meta
     return EntryRecord(
-        kind=entry.kind.value,
+        kind=entry.kind,
         source=names.to_text(entry.source),
         destination=names.to_text(entry.destination),
         temp=names.to_text(entry.temp),
@@ -75,11 +73,30 @@ def entry_record(entry: Entry) -> EntryRecord:
     )
 
 
+def is_plain(record: EntryRecord) -> bool:
+    """Whether `record`, of a plain page, is a FILE entry that `entry_of` takes.
+
+    A few comparisons tell most; False says nothing.
+    """
+    source, destination, temp, prior = record.source, record.destination, record.temp, record.prior
+    return (
+        record.kind is Kind.FILE
+        and destination[0] == "/" == source[0]
+        and len(destination) <= names.NAME_MAX >= len(source)
+        and temp[:1] == "."  # so it is not the destination's own name
+        and 2 < len(temp) <= names.NAME_MAX
+        and "/" not in temp
+        and record.target is None
+        and record.link_to is None
+        and (prior is None or 0 <= prior.ino < 2**64)
+    )
+
+
 def entry_of(record: EntryRecord, index: int) -> Entry:
     """The entry that `record` stands for at place `index`; ValueError if it cannot be one."""
     prior = record.prior
     entry = Entry(
-        _KINDS[record.kind],
+        record.kind,
         names.from_text(record.source),
         names.from_text(record.destination),
         names.from_text(record.temp),
@@ -155,4 +172,6 @@ def _text(text: str) -> str:
 
 
 def _plain(text: str) -> str:
+    if not text:
+        return text
     return names.from_text(text).decode("utf-8", "surrogateescape")

@@ -5,10 +5,12 @@ no white space, defaults left out). `decode` accepts nothing else, which rules o
 duplicate keys, unknown fields, floats, NaN and every second spelling in one stroke.
 """
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct
+
+from poststage.model import Kind
 
 VERSION = 1
 REASON_MAX = 8192  # characters of a reason in written form
@@ -22,6 +24,7 @@ Id32 = Annotated[int, Meta(ge=0, le=2**32 - 2)]
 Mode = Annotated[int, Meta(ge=0, le=0o7777)]
 U63 = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Time = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+Event = Literal["recorded", "handle", "started", "cancelled"]
 
 
 class Wire(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, gc=False):
@@ -57,7 +60,7 @@ class PriorRecord(Wire, frozen=True):
 class EntryRecord(Wire, tag_field="record", tag="entry", frozen=True):
     """One name of the transfer; its index is its place among the entry records."""
 
-    kind: Annotated[str, Meta(pattern=r"\A(file|symlink|link|directory)\Z")]
+    kind: Kind
     source: Name
     destination: Name
     temp: Text
@@ -76,7 +79,7 @@ class EntryRecord(Wire, tag_field="record", tag="entry", frozen=True):
 class EventRecord(Wire, tag_field="record", tag="event", frozen=True):
     """A transition of the whole transfer."""
 
-    event: Annotated[str, Meta(pattern=r"\A(recorded|handle|started|cancelled)\Z")]
+    event: Event
     time_ns: Time
     entries: Count | None = None
     handle: Annotated[str, Meta(min_length=1, max_length=3 * 1024)] | None = None
@@ -116,3 +119,19 @@ def decode(payload: bytes) -> Record:
     if _encoder.encode(record) != payload:
         raise ValueError("is not in the canonical form (order, spacing, duplicates, defaults)")
     return record
+
+
+def decode_block(lines: bytes) -> list[Record]:
+    """The records that `lines` (each with its newline) are the exact written form of.
+
+    Raises:
+        ValueError: not each line is the written form of one record; `decode` tells which.
+    """
+    try:
+        records: list[Record] = _decoder.decode_lines(lines)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    # A newline ends each record and stands nowhere in one: line for line they are the same.
+    if _encoder.encode_lines(records) != lines:
+        raise ValueError("is not in the canonical form (order, spacing, duplicates, defaults)")
+    return records

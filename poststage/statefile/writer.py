@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from poststage.durable import fsops, journal
 from poststage.model import Ended, Entry, Head
 from poststage.statefile import codec
-from poststage.statefile.records import EventRecord, Record, VerdictRecord, encode
+from poststage.statefile.records import Event, EventRecord, Record, VerdictRecord, encode
 
 _BUFFER = 1 << 18  # bytes gathered before a write
 
@@ -78,7 +78,9 @@ class StateWriter:
         """Close the file; what was not flushed is not written."""
         os.close(self.fd)
 
-    def _event(self, event: str, *, entries: int | None = None, handle: str | None = None) -> None:
+    def _event(
+        self, event: Event, *, entries: int | None = None, handle: str | None = None
+    ) -> None:
         self._put(EventRecord(event, time.time_ns(), entries, handle))
 
     def _put(self, record: Record) -> None:

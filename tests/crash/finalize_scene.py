@@ -115,9 +115,11 @@ def state_of(content: bytes) -> State | None:
     fd = os.memfd_create("state")
     os.write(fd, content)
     builder = StateBuilder()
-    fact = fill(builder, fd)
+    fact = fill(builder, fd, os.fstat(fd))
+    torn = builder.whole_bytes < len(content)
+    state = None if fact else builder.state(fd, b"", torn=torn)
     os.close(fd)
-    return None if fact else builder.state(torn=builder.whole_bytes < len(content))
+    return state
 
 
 def _lasting_state(content: bytes) -> bytes:
