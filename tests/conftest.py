@@ -45,14 +45,20 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
         if name == _ROWS:
             assert isinstance(value, list)
             tally.add(value)
+            _keep_table()
+
+
+def _keep_table() -> None:
+    """In POSTSTAGE_TABLE's file, as far as it has come: a run that is stopped has one too."""
+    path = os.environ.get("POSTSTAGE_TABLE")
+    if path and "PYTEST_XDIST_WORKER" not in os.environ:
+        Path(path).write_text("\n".join(tally.table()) + "\n")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """The table of what was injected and what came of it."""
     lines = tally.table()
     if lines:
-        if path := os.environ.get("POSTSTAGE_TABLE"):
-            Path(path).write_text("\n".join(lines) + "\n")
         terminalreporter.section(f"crash and attack harnesses ({tally.LEVEL.value or 'sample'})")
         for line in lines:
             terminalreporter.write_line(line)

@@ -171,7 +171,7 @@ def commands(top: Path, state_file: Path) -> list[list[str]]:
     ]
 
 
-@settings(max_examples=400 if FULL else 8)
+@settings(max_examples=100 if FULL else 5)
 @given(name=NAMES)
 @example(name=NASTY.translate(None, b"/"))
 @example(name=b"\x1b")

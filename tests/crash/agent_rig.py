@@ -18,7 +18,7 @@ from tests.crash.shim import NONE, Injection, Kind
 from tests.crash.sweep import ABOUT_NAMES, Finding, is_bug
 from tests.crash.trees import Node, Tree
 
-HAND_OVER, FINALIZE = "tests.crash.programs:hand_over", "tests.crash.programs:finalize"
+HAND_OVER, FINALIZE = "tests.crash.programs:hand_over", "tests.crash.programs:work"
 _RESOLVED = frozenset({0, 3})
 
 

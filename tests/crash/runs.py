@@ -38,6 +38,7 @@ def rig_of(
 def warm(server: ForkServer, site: Path) -> None:
     """Let the server finalize something itself, so that each run in a child of it is faster."""
     root, ours = site.parent / "warm", ids_of(SELF)
+    (site.parent / "ledger").mkdir(exist_ok=True)
     scene = publish(site, ours, ours, 0o640)
     scene.lay(root)
     server.warm(Job("tests.crash.programs:warm", scene.arguments(root)))

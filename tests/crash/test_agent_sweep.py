@@ -11,6 +11,7 @@ from tests.crash.agent_rig import AgentRig
 from tests.crash.finalize_scene import state_of
 from tests.crash.forkserver import SELF, ForkServer, Who, owner
 from tests.crash.programs import MODULES
+from tests.crash.runs import warm
 from tests.crash.shim import NONE, Shim
 from tests.crash.tally import budget, count
 
@@ -30,6 +31,7 @@ def site(workshop: Path) -> Path:
 def server(library: Path, site: Path) -> Iterator[ForkServer]:
     shim = Shim(library, site.parent)
     with ForkServer(shim, site.parent, MODULES, [site.parent / "site-packages"]) as running:
+        warm(running, site)
         yield running
 
 

@@ -3,9 +3,11 @@
 Points are drawn by seed; POSTSTAGE_CRASH=ci draws more, =full takes all of them.
 """
 
+import itertools
 import os
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import lru_cache
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,7 @@ from tests.crash.forkserver import ForkServer, Job
 from tests.crash.programs import MODULES
 from tests.crash.runs import MINE, RUNS, rig_of, warm
 from tests.crash.shim import Shim
+from tests.crash.sites import Deal
 from tests.crash.sweep import Rig
 from tests.crash.tally import LEVEL, Level, budget, count
 
@@ -118,14 +121,30 @@ def test_killed_again_while_it_recovers_it_still_recovers(
     assert count("double kill", found, of=len(every)) == ""
 
 
+@pytest.fixture(scope="module")
+def deals(server: ForkServer, site: Path) -> Callable[[str], Deal]:
+    """For each way to run: who comes to which place of the program."""
+
+    @lru_cache
+    def deal(run: str) -> Deal:
+        found = Deal()
+        for case, mode in itertools.product((*CASES, *AXL_CASES), MODES):
+            rig = rig_of(server, site, case, run, mode)
+            found.join((case.__name__, mode), rig.calls, rig.root)
+        return found
+
+    return deal
+
+
 @over("refusal", modes=IN_FULL)
 def test_refused_at_any_call_it_loses_nothing_names_it_and_resumes(
-    server: ForkServer, site: Path, case: Case, run: str, mode: int
+    server: ForkServer, site: Path, deals: Callable[[str], Deal], case: Case, run: str, mode: int
 ) -> None:
+    deal = deals(run) if IN_FULL else None
     rig = rig_of(server, site, case, run, mode)
-    every = list(sweep.refusals(rig))
-    # The mode is no more than a number that is handed on: each errno at each call has one of them.
-    points = sweep.turn(every, MODES.index(mode), len(MODES)) if IN_FULL else every
+    points = every = list(sweep.refusals(rig))
+    if deal is not None:
+        points = list(deal.of((case.__name__, mode), rig.calls, rig.root, every))
     points = sweep.chosen(points, budget(sample=6, ci=25))
     assert count("errno", map(rig.point, points), of=len(every)) == ""
     assert count("short write", map(rig.point, sweep.short_writes(rig))) == ""
@@ -136,8 +155,10 @@ def test_a_file_whose_sync_failed_is_kept_and_named_and_not_published(
     server: ForkServer, site: Path, case: Case, run: str, mode: int
 ) -> None:
     rig = rig_of(server, site, case, run, mode)
-    every = list(sweep.failed_syncs(rig))
-    points = sweep.chosen(every, budget(sample=4, ci=8))
+    points = every = list(sweep.failed_syncs(rig))
+    if IN_FULL:  # the mode is a number that is handed on
+        points = sweep.turn(every, MODES.index(mode), len(MODES))
+    points = sweep.chosen(points, budget(sample=4, ci=8))
     assert count("failed sync", map(rig.point, points), of=len(every)) == ""
 
 

@@ -23,7 +23,7 @@ from tests.crash.sweep import NEEDS_PERSON, Rig
 from tests.faultfs.mount import FaultFs, Faults, Lack, Op
 
 DRAWN = "faults drawn, on FUSE"
-SEEDS = range(1, 1 + (budget(sample=3, ci=10) or 200))
+SEEDS = range(1, 1 + (budget(sample=3, ci=6) or 40))
 NAMES = (Op.LOOKUP, Op.OPEN, Op.CREATE, Op.RENAME, Op.RENAME2, Op.LINK, Op.UNLINK, Op.MKDIR)
 ATTRIBUTES = (Op.GETATTR, Op.SETATTR)
 CONTENTS = (Op.READ, Op.WRITE, Op.READDIR)
