@@ -68,7 +68,7 @@ def run(asked: Asked, settings: Settings, options: Options) -> Run:
     left = deadline(seconds(asked, settings))
     here = situation(asked, settings)
     if here.job and not options.dry_run:
-        options = _when_gone(here, options, left)
+        options = _when_gone(here, replace(options, job=here.job), left)
     targets = list(_targets(asked, settings, here))
     if len(asked.state_dirs) == 1:
         only = _finalized(targets[0], replace(options, deadline_s=left()))

@@ -21,6 +21,8 @@ class Options(Struct, frozen=True):
     """Worker processes; 0 chooses."""
     requeued: bool = False
     """The job goes back to the queue: publish nothing, put its record aside."""
+    job: str = ""
+    """With `requeued`, whose record that is; "" for whatever there is."""
     restore_owners: bool = False
     """Root over a trusted STATEDIR: give files to other owners, on a walk that cannot be led."""
 
@@ -34,6 +36,7 @@ def options_of(
     dry_run: bool = False,
     jobs: int | None = None,
     requeued: bool = False,
+    job: str = "",
 ) -> Options:
     """Options with the site's settings where nothing was said."""
     return Options(
@@ -44,4 +47,5 @@ def options_of(
         dry_run=dry_run,
         jobs=settings.jobs if jobs is None else jobs,
         requeued=requeued,
+        job=job,
     )

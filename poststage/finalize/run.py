@@ -109,7 +109,7 @@ class Run:
         return self._told([self._report(group) for group in groups])
 
     def _put_aside(self, groups: list[Group]) -> Report:
-        self.notes.append(requeue.put_aside(self.state_dir, groups))
+        self.notes.append(requeue.put_aside(self.state_dir, groups, self.options.job))
         return self._told([])
 
     def _told(self, reports: list[tuple[DatasetReport, ExitCode]]) -> Report:

@@ -118,13 +118,14 @@ class House:
         created_ns: int = CREATED_NS,
         move: bool = False,
         ends_with_job: bool = False,
+        job: str = "",
     ) -> Path:
         """A state file in DATASET/PART.state."""
         path = self.state / dataset / f"{part}.state"
         path.parent.mkdir(exist_ok=True)
         dir_fd = fsops.open_dir(os.fsencode(path.parent))
         head = Head(id_of(part), dataset, part, parts, backend, created_ns)
-        head = replace(head, move=move, ends_with_job=ends_with_job)
+        head = replace(head, move=move, ends_with_job=ends_with_job, job=job)
         with closing(StateWriter.create(dir_fd, os.fsencode(path.name), head)) as writer:
             for entry in entries:
                 writer.add(entry)

@@ -21,7 +21,7 @@ def test_a_requeued_job_publishes_nothing_of_its_first_run_and_all_of_its_second
     cluster.command("scontrol", "update", f"JobId={job.id}", "StartTime=now")
     job.until_over()
     published = {name: fact for name, fact in buffer.arrived().items() if name in first}
-    assert published == buffer.expected(job.id)
+    assert published == buffer.expected(job.id), job.output() + job.log()
     assert len(list(aside.rglob("*.state"))) == 4
     assert job.drop_earlier_runs() == 1
     assert not [path for path in files(buffer.out) if path.name.endswith(".poststage")]
