@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar
 
 from msgspec import Struct
 
+from poststage.agent import heard
 from poststage.errors import ExitCode, PoststageError, UsageError, worst
 
 if TYPE_CHECKING:
@@ -201,6 +202,7 @@ def job(env: Mapping[str, str] = os.environ) -> Iterator[Ranks]:
         yield here
     except BaseException as error:
         if not here.agreed:
+            heard.let_be_read()  # the launcher drops what it has not read when it is told to abort
             code = error.code if isinstance(error, SystemExit) else None
             world.Abort(code if isinstance(code, int) else int(ExitCode.BUG))
         raise
