@@ -15,7 +15,7 @@ from poststage.durable import fsops
 from poststage.errors import PoststageError
 from poststage.finalize import metadata
 from poststage.finalize.directories import finish_directory, make_directories
-from poststage.finalize.links import make_link, without_base
+from poststage.finalize.links import HAS_A_NAME, make_link, without_base
 from poststage.finalize.outcome import Outcome, outcome, refused
 from poststage.finalize.place import drop_replaced, place
 from poststage.finalize.plan import Action
@@ -75,7 +75,7 @@ def _would_make(job: Job, index: int, work: Work) -> Outcome:
     if work.hold:
         return outcome(Verdict.RUNNING, HELD_BACK)
     base = None if entry.link_to is None else job.verdict(entry.link_to)
-    if entry.link_to is not None and base is not Verdict.PUBLISHED:
+    if entry.link_to is not None and base not in HAS_A_NAME:
         return without_base(base)
     return outcome(Verdict.PUBLISHED, f"would make the {entry.kind.value}", changed=True)
 

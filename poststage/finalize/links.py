@@ -8,12 +8,15 @@ from poststage.durable import fsops
 from poststage.errors import PoststageError
 from poststage.finalize import trust
 from poststage.finalize.conflict import step_aside
-from poststage.finalize.observe import stamp
+from poststage.finalize.observe import find_aside, stamp
 from poststage.finalize.outcome import Outcome, outcome, refused
 from poststage.finalize.prepare import HELD_BACK, made_later
-from poststage.finalize.seen import facts_of, is_prior
+from poststage.finalize.seen import Fate, Seen, facts_of, is_prior
 from poststage.finalize.work import Job, Work
 from poststage.model import Entry, Verdict
+
+HAS_A_NAME = frozenset({Verdict.PUBLISHED, Verdict.CONFLICT})
+"""How a file can have ended that is to have further names: it stands under one."""
 
 
 def make_link(job: Job, entry: Entry, work: Work) -> Outcome:
@@ -29,7 +32,7 @@ def make_link(job: Job, entry: Entry, work: Work) -> Outcome:
         return outcome(Verdict.RUNNING, HELD_BACK)
     assert entry.link_to is not None  # the reader guarantees it
     base = job.verdict(entry.link_to)
-    if base is not Verdict.PUBLISHED:
+    if base not in HAS_A_NAME:
         return without_base(base)
     try:
         return _linked(job.state.entries[entry.link_to], entry, job, work)
@@ -38,7 +41,7 @@ def make_link(job: Job, entry: Entry, work: Work) -> Outcome:
 
 
 def without_base(base: Verdict | None) -> Outcome:
-    """The outcome of a further name of a file that ended as `base`, which is not PUBLISHED."""
+    """The outcome of a further name of a file that ended as `base`: it has no name itself."""
     reason = "the file that it is a further name of was not published"
     return outcome(Verdict.FAILED if base and base.final else Verdict.RUNNING, reason)
 
@@ -49,6 +52,7 @@ def _linked(base: Entry, entry: Entry, job: Job, work: Work) -> Outcome:
     base_fd, dir_fd = work.dirs.fd(base_dir), work.dirs.fd(directory)
     if work.restore_owners:
         trust.check_link(os.fstat(base_fd), os.fstat(dir_fd))
+    base_name = _standing(base, base_fd, base_name, job)
     origin, there = fsops.facts(base_fd, base_name), fsops.facts(dir_fd, name)
     if origin is None or not _is_file_of(origin, base):
         return outcome(Verdict.LOST, "the file that it is a further name of has gone or changed")
@@ -67,6 +71,15 @@ def _linked(base: Entry, entry: Entry, job: Job, work: Work) -> Outcome:
         reason = f"its destination is taken; the further name is {names.shown(aside)}"
         return outcome(Verdict.CONFLICT, reason, changed=True)
     return outcome(Verdict.PUBLISHED, changed=True)
+
+
+def _standing(base: Entry, dir_fd: int, name: bytes, job: Job) -> bytes:
+    """The name under which the file of `base` stands: its own, or what a conflict gave it."""
+    info = fsops.facts(dir_fd, name)
+    if info is not None and _is_file_of(info, base):
+        return name
+    seen = Seen(base, Fate.DONE)
+    return find_aside(seen, dir_fd, name, None, job.state.head.created_ns)[0] or name
 
 
 def _is_file_of(info: os.stat_result, base: Entry) -> bool:

@@ -70,6 +70,46 @@ def test_what_has_come_since_keeps_the_name(house: House, age: int) -> None:
     assert h.aside_of(link).stat().st_ino == h.path_of(base).stat().st_ino
 
 
+@pytest.mark.parametrize("age", [-9, 9])
+def test_a_file_that_ended_in_conflict_has_its_further_names_all_the_same(
+    house: House, age: int
+) -> None:
+    """The bytes are there, under the file's own name or under the conflict's."""
+    base, link = pair(house)
+    h.put(house.dst / "f", b"theirs", mtime_ns=h.MTIME_NS + age)
+    assert h.verdicts(house.job(base, link)) == [Verdict.CONFLICT, Verdict.PUBLISHED]
+    ours, theirs = h.path_of(base), h.aside_of(base)
+    if age > 0:
+        ours, theirs = theirs, ours
+    assert h.path_of(link).stat().st_ino == ours.stat().st_ino
+    assert (h.path_of(link).read_bytes(), theirs.read_bytes()) == (h.NEW, b"theirs")
+
+
+@pytest.mark.parametrize("copies", [0, 2])
+def test_a_conflict_of_an_earlier_run_is_found_among_others(house: House, copies: int) -> None:
+    base, link = pair(house)
+    house.job(base, link)
+    for attempt in range(copies):
+        h.put(h.aside_of(base, attempt), b"another")
+    h.temp_of(base).unlink()
+    h.put(h.aside_of(base, copies), h.NEW, mode=base.meta.mode, mtime_ns=base.meta.mtime_ns)
+    record_base(house, Verdict.CONFLICT)
+    (found,) = h.settle(house.loaded())
+    assert found.verdict is Verdict.PUBLISHED
+    assert h.path_of(link).stat().st_ino == h.aside_of(base, copies).stat().st_ino
+
+
+def test_a_conflict_copy_that_its_user_has_removed_has_no_further_name(house: House) -> None:
+    base, link = pair(house)
+    house.job(base, link)
+    h.temp_of(base).unlink()
+    h.put(h.path_of(base), b"theirs")
+    record_base(house, Verdict.CONFLICT)
+    (found,) = h.settle(house.loaded())
+    assert found.verdict is Verdict.LOST
+    assert not os.path.lexists(h.path_of(link))
+
+
 def test_a_temp_name_that_was_left_by_a_kill_goes(house: House) -> None:
     base, link = pair(house)
     job = house.job(base, link)
