@@ -5,6 +5,7 @@ What its backend copies goes on without it; here it is asked after, cancelled, r
 
 import os
 import stat
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -16,7 +17,7 @@ from poststage.agent import explain, known, poll
 from poststage.agent.known import Probes
 from poststage.backends.base import Answer, Probe
 from poststage.durable import fsops, lock
-from poststage.errors import RunAgainError, SourceError, UsageError
+from poststage.errors import PoststageError, RunAgainError, SourceError, UsageError
 from poststage.model import Entry, Kind, State, TransferState
 from poststage.statefile import axl, verdicts
 from poststage.statefile.anyone import read_any
@@ -144,7 +145,11 @@ class Earlier:
         return recorded.state
 
     def remove(self) -> None:
-        """Remove the record, whatever it says: for those who have ended the transfer."""
+        """Remove the record, whatever it says: for those who have ended the transfer.
+
+        Its backend, if it can be asked, forgets it too.
+        """
+        state = self._read().state
         with explain.explained(self._what, "it was kept"):
             dir_fd = fsops.open_dir(os.path.dirname(self.path))
             try:
@@ -153,6 +158,10 @@ class Earlier:
                 fsops.sync(dir_fd)
             finally:
                 os.close(dir_fd)
+        if state.foreign is None and any(entry.kind is Kind.FILE for entry in state.entries):
+            with suppress(PoststageError):
+                probe, handle = self._handle(state)
+                probe.forget([] if handle is None else [handle])
 
     def close(self) -> None:
         """Let go of the backend; the transfer goes on."""

@@ -182,8 +182,9 @@ class Transfer:
         self._phase = _Phase.DISCARDED
         self._recording.discard()
         if was_recorded and self._handle is not None:
-            with suppress(PoststageError):  # the backend forgets an unstarted handle in time
+            with suppress(PoststageError):  # what it keeps of a handle that is never started
                 self._agent.probe.cancel(self._handle)
+                self._agent.probe.forget([self._handle])
 
     def __enter__(self) -> Self:
         return self

@@ -103,6 +103,12 @@ class Probe(Protocol):
     def resume(self, handle: str) -> Answer:
         """Let a STOPPED transfer go on here, from what is proven to be copied."""
 
+    def forget(self, handles: Sequence[str]) -> None:
+        """Drop what is kept of those of `handles` that have ended: nobody asks any more.
+
+        The others are left as they are. Raises BackendError if the backend is away.
+        """
+
     def close(self) -> None:
         """Let go of the backend."""
 

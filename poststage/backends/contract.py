@@ -228,6 +228,27 @@ class BackendContract:
         assert ended(site, handle).state is TransferState.FULLSUCCESS
         assert [copied(item) for item in items] == [original(item) for item in items]
 
+    def test_what_has_ended_is_forgotten_when_nobody_asks_any_more(self, site: Site) -> None:
+        item = write(site, b"file", b"kept")
+        handle = begun(site, [item])
+        ended(site, handle)
+        site.probe.forget([handle, "no such"])
+        site.probe.forget([handle])
+        assert site.probe.find([site.tag]) == {}
+        assert state(site, handle).state is TransferState.UNKNOWN
+        assert copied(item) == b"kept"
+
+    def test_what_has_not_ended_is_not_forgotten(self, site: Site) -> None:
+        need(site.pace(4))
+        running = begun(site, [write(site, b"large", os.urandom(4_000_000))])
+        waiting = site.mover.handle(site.tag + "-other")
+        site.probe.forget([running, waiting])
+        assert state(site, waiting).state is TransferState.NOTSTARTED
+        assert state(site, running).state is TransferState.INPROGRESS
+        assert site.probe.cancel(running).state.ended
+        site.probe.forget([running])
+        assert state(site, running).state is TransferState.UNKNOWN
+
     def test_a_handle_outlives_the_daemon(self, site: Site) -> None:
         handle = site.mover.handle(site.tag)
         need(site.kill())

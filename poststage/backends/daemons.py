@@ -11,7 +11,7 @@ from poststage.copier.records import HANDLE_PATTERN, ItemRecord, OutcomeRecord
 from poststage.errors import BackendError
 from poststage.model import TransferState
 
-_HANDLES = 1000  # in one status request
+_HANDLES = 1000  # in one request
 _TAGS = 5000  # in one find request
 
 
@@ -52,6 +52,13 @@ def statuses(session: Session, handles: Sequence[str]) -> dict[str, Answer]:
     for first in range(0, len(possible), _HANDLES):
         found.update(answers_of(session, p.Status(possible[first : first + _HANDLES])))
     return found
+
+
+def forget(session: Session, handles: Sequence[str]) -> None:
+    """As `Probe.forget`. Raises BackendError."""
+    possible = [handle for handle in handles if re.fullmatch(HANDLE_PATTERN, handle)]
+    for first in range(0, len(possible), _HANDLES):
+        session.ask(p.Forget(possible[first : first + _HANDLES]))
 
 
 def answers_of(session: Session, request: p.AnyRequest) -> dict[str, Answer]:

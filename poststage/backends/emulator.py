@@ -72,6 +72,11 @@ class EmulatorProbe:
         """As `Probe.resume`: the emulator itself goes on with everything that it can."""
         return self._ask(handle, p.Resume(handle))
 
+    def forget(self, handles: Sequence[str]) -> None:
+        """As `Probe.forget`."""
+        with session(self._root, self._timeout_s) as daemon:
+            daemons.forget(daemon, handles)
+
     def close(self) -> None:
         """As `Probe.close`."""
 

@@ -6,6 +6,7 @@ anywhere reads what the copier has journaled; only on the copier's host can it b
 
 import socket
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import TypeVar
 
@@ -97,6 +98,20 @@ class LocalProbe:
         """As `Probe.resume`: starts the copier, on the host where the source is."""
         return self._act(handle, self._resume)
 
+    def forget(self, handles: Sequence[str]) -> None:
+        """As `Probe.forget`: on disk, of every host; a host's root goes with its last transfer."""
+        for host, own in _by_host(handles).items():
+            node = Node(self._context, host)
+            try:
+                if host == self._here:
+                    with suppress(BackendAwayError):
+                        node.asked(partial(_forget, own))
+                localdisk.forget(node.root, own)
+            except FileNotFoundError:  # nothing is kept of that host
+                continue
+            except OSError as error:
+                raise BackendError(f"local: {host}: {error.strerror}") from error
+
     def close(self) -> None:
         """As `Probe.close`."""
 
@@ -167,6 +182,10 @@ def _start(handle: str, items: Sequence[Item], daemon: Session) -> None:
 
 def _about(request: p.Cancel | p.Resume, daemon: Session) -> Answer:
     return daemons.answers_of(daemon, request)[request.handle]
+
+
+def _forget(handles: Sequence[str], daemon: Session) -> None:
+    daemons.forget(daemon, handles)
 
 
 BACKEND = Backend(

@@ -9,9 +9,10 @@ from pathlib import Path
 from poststage.backends import daemons
 from poststage.backends.base import Answer, FileAnswer
 from poststage.copier import ending, queue
+from poststage.copier import root as roots
 from poststage.copier.records import HANDLE_PATTERN
-from poststage.copier.root import QUEUE
 from poststage.copier.transfer import Transfer
+from poststage.durable import fsops
 from poststage.model import TransferState
 
 FOLDER = ".local"
@@ -35,7 +36,7 @@ def root_of(state_dir: Path, host: str) -> Path:
 @contextmanager
 def open_queue(root: Path) -> Iterator[int]:
     """The queue directory below `root`, for reading. OSError passes."""
-    fd = os.open(root / os.fsdecode(QUEUE), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    fd = os.open(root / os.fsdecode(roots.QUEUE), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         yield fd
     finally:
@@ -90,6 +91,21 @@ def _cancelled_files(transfer: Transfer) -> dict[int, FileAnswer]:
     files = _files(transfer, TransferState.CANCELED)
     cancelled = FileAnswer(TransferState.CANCELED, "the transfer was cancelled")
     return {**files, **dict.fromkeys(ending.to_cancel(transfer), cancelled)}
+
+
+def forget(root: Path, handles: Sequence[str]) -> None:
+    """Remove what is kept of those of `handles` that have ended; `root` too if that was all.
+
+    A copier that still has the root ends when it sees that it is gone. OSError passes.
+    """
+    with open_queue(root) as queue_fd:
+        queue.forget(queue_fd, handles)
+    folder_fd = fsops.open_dir(os.fsencode(root.parent))
+    try:
+        if roots.remove_if_empty(folder_fd, os.fsencode(root.name)):
+            fsops.sync(folder_fd)
+    finally:
+        os.close(folder_fd)
 
 
 def handles_by_tag(state_dir: Path) -> dict[str, str]:

@@ -50,7 +50,7 @@ class Node:
         """Start the copier unless somebody else has it or does it just now."""
         self._make_folders()
         shown = names.shown(str(self.root))
-        with lock.held(self.root / "starting", timeout_s=START_TIMEOUT_S, what=shown):
+        with lock.held(self.root / roots.STARTING, timeout_s=START_TIMEOUT_S, what=shown):
             if roots.is_free(self.root):
                 spawn("poststage.copier", self._arguments())
 

@@ -13,6 +13,7 @@ from poststage import config
 from poststage.cli import render
 from poststage.cli.common import dataset_option, dir_option, exit_on_error, say, site_option
 from poststage.cli.last_word import last_word, left_behind, lost
+from poststage.cli.letting_go import let_go
 from poststage.cli.naming import require_dataset
 from poststage.cli.owner import become_owner
 from poststage.cli.survey import Part, groups, open_below, open_state_dir, read_group
@@ -41,6 +42,8 @@ class Decision(Struct, frozen=True):
     kept: str = ""
     """Why they stay; "" if they go."""
     code: ExitCode = ExitCode.OK
+    parts: tuple[Part, ...] = ()
+    """What goes, if it goes."""
     left: tuple[bytes, ...] = ()
     """Temp files that nobody has a record of any more once these are gone."""
 
@@ -63,6 +66,7 @@ def forget(
     Removes state files that were set aside (.done), the directories that this
     empties, and their reports; never a file that a job wrote. A dataset of which
     anything is open, damaged or (without --failed) failed keeps all its records.
+    What the backends keep of them goes too, where they can be asked.
     With --failed also what the last run of finalize found lost, with nothing
     running, and what an agent was killed before it had recorded; temp files that
     are left without a record are named and stay. Safe to run again at any time.
@@ -73,7 +77,8 @@ def forget(
       poststage forget --dataset step.0 --failed
     """
     with exit_on_error():
-        become_owner(state_dir, config.load(site))
+        settings = config.load(site)
+        become_owner(state_dir, settings)
         with open_state_dir(state_dir) as fd, _locked(state_dir, needed=not dry_run):
             decisions = []
             for decision in _decisions(state_dir, fd, dataset, failed=failed):
@@ -82,6 +87,9 @@ def forget(
         if not decisions:
             require_dataset(state_dir, dataset)
         _report(decisions, dry_run=dry_run)
+        if not dry_run:
+            gone = [part for one in decisions if not one.kept for part in one.parts]
+            let_go(gone, settings, state_dir)
     raise SystemExit(int(worst({decision.code for decision in decisions})))
 
 
@@ -136,7 +144,8 @@ def decide(
             return Decision(group, dataset, f"{shown(part.name)}: {part.damage}", code)
         if kept := _why_kept(part, gone, failed=failed):
             return Decision(group, dataset, f"{shown(part.name)}: {kept}")
-    return Decision(group, dataset, left=tuple(left_behind(word)) if word and gone else ())
+    left = tuple(left_behind(word)) if word and gone else ()
+    return Decision(group, dataset, parts=tuple(parts), left=left)
 
 
 def _why_kept(part: Part, gone: int, *, failed: bool) -> str:

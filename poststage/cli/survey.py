@@ -44,6 +44,8 @@ class Part(Struct, frozen=True):
     size_bytes: int = 0
     """Of the regular files, a file of several names once."""
     verdicts: dict[Verdict, int] = {}
+    moves: bool = False
+    """Whether it has regular files, which a backend moved."""
     moving: bool = False
     """Whether a regular file of it has no recorded verdict, so that its backend matters."""
     open_entries: int = 0
@@ -175,6 +177,7 @@ def _part(name: bytes, state: State) -> Part:
         files=sum(entry.kind is not Kind.DIRECTORY for entry in entries),
         size_bytes=sum(entry.meta.size for entry in entries if entry.kind is Kind.FILE),
         verdicts={Verdict.PUBLISHED: len(entries)} if done else dict(counted),
+        moves=any(entry.kind is Kind.FILE for entry in entries),
         moving=not (done or head.backend == AXL)
         and any(e.kind is Kind.FILE and i not in state.ended for i, e in enumerate(entries)),
         open_entries=0 if done else len(entries) - len(state.ended),

@@ -11,7 +11,8 @@ from pathlib import Path
 from poststage import names
 from poststage.copier import protocol as p
 from poststage.copier.records import ItemRecord
-from poststage.copier.server import SOCKET, peer_uid
+from poststage.copier.root import SOCKET
+from poststage.copier.server import peer_uid
 from poststage.errors import BackendError, ExitCode
 
 _UNKNOWN = "what it holds is unknown"

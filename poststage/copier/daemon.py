@@ -131,7 +131,7 @@ def run(plan: Plan, ready: Callable[[int], None]) -> None:
         serving.serve(partial(_may_end, plan, root_fd, queue))
         workers.stop(list(queue.books.values()), timeout_s=STOP_TIMEOUT_S)
         with suppress(FileNotFoundError):
-            fsops.unlink(root_fd, server.SOCKET)
+            fsops.unlink(root_fd, roots.SOCKET)
         _log.info("%s: pid %d stops", plan.program, holder.pid)
 
 

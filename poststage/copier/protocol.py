@@ -74,6 +74,12 @@ class Resume(Request, tag="resume", frozen=True):
     handle: Handle
 
 
+class Forget(Request, tag="forget", frozen=True):
+    """Nobody will ask for these any more: what has ended may be forgotten → Done."""
+
+    handles: Handles
+
+
 class Control(Request, tag="control", frozen=True):
     """A request of the daemon's owner (`faults`, `detach`) → ControlReply."""
 
@@ -148,7 +154,18 @@ class ControlReply(Reply, tag="control", frozen=True):
 
 
 AnyRequest = (
-    Hello | MakeHandle | Add | Start | Status | ListAll | Find | Cancel | Resume | Control | Stop
+    Hello
+    | MakeHandle
+    | Add
+    | Start
+    | Status
+    | ListAll
+    | Find
+    | Cancel
+    | Resume
+    | Forget
+    | Control
+    | Stop
 )
 AnyReply = Done | Refused | HelloReply | HandleReply | FoundReply | StatusReply | ControlReply
 

@@ -4,6 +4,7 @@ import os
 import re
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 
 from poststage.copier.records import TAG_PATTERN, VERSION, Record, TransferRecord, encode
@@ -161,6 +162,12 @@ class Queue:
         tag = handle.removeprefix(self.root_id + "-")
         return tag if tag != handle and re.fullmatch(TAG_PATTERN, tag) else None
 
+    def forget(self, handles: Sequence[str]) -> None:
+        """Let go of those of `handles` that have ended, on disk too; OSError passes."""
+        with self.lock:
+            for handle in forget(self._dir_fd, handles):
+                self.books.pop(handle, None)
+
     def _create(self, handle: str, tag: str) -> Book:
         head = TransferRecord(VERSION, tag, handle, time.time_ns())
         line = journal.frame(encode(head))
@@ -185,6 +192,29 @@ def read(dir_fd: int, handle: str) -> tuple[Transfer, int]:
         return replay(fd)
     finally:
         os.close(fd)
+
+
+def forget(dir_fd: int, handles: Sequence[str]) -> list[str]:
+    """Remove the journals of those of `handles` that have ended; which they are. Durable.
+
+    What has not ended or cannot be read stays. OSError passes.
+    """
+    ended = [handle for handle in handles if _has_ended(dir_fd, handle)]
+    for handle in ended:
+        for suffix in (CANCEL_SUFFIX, SUFFIX):
+            with suppress(FileNotFoundError):
+                fsops.unlink(dir_fd, (handle + suffix).encode("ascii"))
+    if ended:
+        fsops.sync(dir_fd)
+    return ended
+
+
+def _has_ended(dir_fd: int, handle: str) -> bool:
+    try:
+        transfer, _ = read(dir_fd, handle)
+    except (OSError, ValueError):
+        return False
+    return transfer.end is not None
 
 
 def is_cancel_asked(dir_fd: int, handle: str) -> bool:

@@ -1,12 +1,13 @@
 """A daemon's root directory: its own, with a lock, an identity and a queue in it."""
 
+import errno
 import os
 import secrets
 import socket
 import stat
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -19,8 +20,11 @@ from poststage.errors import PermissionRefusedError, RunAgainError, UsageError
 LOCK = "lock"
 LOG = b"log"
 QUEUE = b"queue"
+SOCKET = b"socket"
+STARTING = "starting"
 _HOLDER = b"daemon.json"
 _ID = b"id"
+_NOT_EMPTY = frozenset({errno.ENOTEMPTY, errno.EEXIST})  # either is rmdir's answer
 _PATIENCE_S = 0.5  # somebody who only looks whether the root is free holds its lock for an instant
 
 
@@ -128,6 +132,35 @@ def open_queue(root_fd: int) -> int:
     if fsops.make_dir(root_fd, QUEUE, 0o700):
         fsops.sync(root_fd)
     return fsops.open_subdir(root_fd, QUEUE)
+
+
+def remove_if_empty(folder_fd: int, name: bytes) -> bool:
+    """Remove the root `name` if no transfer is left in its queue; whether something was removed.
+
+    The queue goes first, so a daemon that makes a transfer meanwhile keeps its root, or is
+    told that its queue cannot be written. What no daemon makes stays. OSError passes.
+    """
+    root_fd = fsops.open_subdir(folder_fd, name)
+    try:
+        if not _removed(root_fd, QUEUE):
+            return False
+        for made in (SOCKET, _HOLDER, _ID, LOG, os.fsencode(STARTING), os.fsencode(LOCK)):
+            with suppress(FileNotFoundError):
+                fsops.unlink(root_fd, made)
+    finally:
+        os.close(root_fd)
+    _removed(folder_fd, name)
+    return True
+
+
+def _removed(dir_fd: int, name: bytes) -> bool:
+    try:
+        fsops.remove_dir(dir_fd, name)
+    except OSError as error:
+        if error.errno not in _NOT_EMPTY:
+            raise
+        return False
+    return True
 
 
 def _read(root_fd: int, name: bytes) -> bytes:

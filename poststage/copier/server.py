@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 from poststage.copier import protocol as p
+from poststage.copier.root import SOCKET
 from poststage.copier.service import Service
 from poststage.durable import fsops
 from poststage.errors import ExitCode, PoststageError
 
-SOCKET = b"socket"
 CLIENTS_MAX = 64  # further ones wait in the kernel's backlog
 _LOOK_S = 2.0  # how often a daemon asks itself whether it is still needed
 IDLE_S = 30.0  # a client that is silent for longer, or reads nothing, is let go

@@ -40,6 +40,8 @@ class Service:
                 yield self._start(self._queue.book(handle), count)
             case p.Find(tags=tags):
                 yield self._find(tags)
+            case p.Forget(handles=handles):
+                yield self._forget(handles)
             case p.Control(name=name, value=value):
                 yield p.ControlReply(self._manners.control(name, value))
             case p.Stop():
@@ -70,6 +72,13 @@ class Service:
         pairs = {tag: self._queue.handle_for(tag) for tag in tags}
         known = {tag: handle for tag, handle in pairs.items() if self._queue.knows(handle)}
         return p.FoundReply(known)
+
+    def _forget(self, handles: list[str]) -> p.Done:
+        try:
+            self._queue.forget(handles)
+        except OSError as error:
+            raise BackendError(f"its queue cannot be written: {error.strerror}") from error
+        return p.Done()
 
     def _add(self, request: p.Add) -> p.Done:
         book = self._queue.book(request.handle)

@@ -34,6 +34,9 @@ class Moved:
         """As it ended."""
         return self.answers([handle])[handle]
 
+    def forget(self, handles: Sequence[str]) -> None:
+        """There is nothing to forget."""
+
     def close(self) -> None:
         """Nothing is open."""
 

@@ -13,7 +13,7 @@ import pytest
 from poststage.copier import protocol as p
 from poststage.copier.client import session
 from poststage.copier.daemon import spawn
-from poststage.copier.server import SOCKET
+from poststage.copier.root import SOCKET
 from poststage.errors import BackendError
 from tests.attack.victim import ATTACKER, NEIGHBOUR
 

@@ -35,7 +35,9 @@ def argv(*args: object, program: str = "poststage") -> list[str]:
 def environment(env: dict[str, str]) -> dict[str, str]:
     """The tests' own environment with a plain terminal and `env`."""
     own = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
-    return {**own, "TERM": "xterm-256color", "COLUMNS": "80", "LC_ALL": "C.UTF-8", **env}
+    nobodys = {"POSTSTAGE_EMULATOR_ROOT": "/nonexistent"}  # never the one that a user has running
+    plain = {"TERM": "xterm-256color", "COLUMNS": "80", "LC_ALL": "C.UTF-8"}
+    return {**nobodys, **own, **plain, **env}
 
 
 def run(*args: object, program: str = "poststage", **env: str) -> Ended:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import pytest
 
 from poststage.copier import queue as queues
-from poststage.copier.records import EventRecord
+from poststage.copier.records import EndRecord, EventRecord
 from poststage.errors import BackendError
 from poststage.model import TransferState
 from tests.copier.scene import ROOT_ID, Place
@@ -119,3 +119,24 @@ def test_a_queue_is_idle_while_nothing_is_being_copied(place: Place) -> None:
     book = place.started("tag", [place.item(0)])
     assert book.transfer.state is TransferState.INPROGRESS
     assert not place.queue.is_idle()
+
+
+def test_what_has_ended_is_forgotten_on_disk_and_in_memory(place: Place) -> None:
+    ended, open_one = place.started("ended", []), place.started("open", [place.item(0)])
+    with ended.changed:
+        ended.put(EndRecord("FULLSUCCESS", 1))
+        ended.sync()
+    queues.ask_cancel(place.queue_fd, ended.transfer.handle)
+    handles = [ended.transfer.handle, open_one.transfer.handle, "nosuch"]
+    place.queue.forget(handles)
+    place.queue.forget(handles)
+    assert place.queue.handles() == place.reload().handles() == [open_one.transfer.handle]
+    assert os.listdir(place.queue_dir) == [f"{open_one.transfer.handle}.journal"]
+
+
+def test_a_damaged_journal_is_not_forgotten(place: Place) -> None:
+    handle = place.started("bad", [place.item(0)]).transfer.handle
+    path = place.queue_dir / f"{handle}.journal"
+    path.write_bytes(path.read_bytes()[:-3] + b"!!\n")
+    place.reload().forget([handle])
+    assert path.exists()

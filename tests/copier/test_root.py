@@ -48,3 +48,30 @@ def test_a_holder_that_cannot_be_read_is_nobody(
     assert roots.holder(root_fd) is None
     (tmp_path / "root" / "daemon.json").write_bytes(content)
     assert roots.holder(root_fd) is None
+
+
+def test_a_root_without_a_transfer_is_removed_with_all_that_a_daemon_makes(
+    tmp_path: Path, root_fd: int
+) -> None:
+    os.close(roots.open_queue(root_fd))
+    roots.identity(root_fd)
+    with roots.locked(tmp_path / "root", root_fd):
+        roots.write_holder(root_fd)
+    folder_fd = os.open(tmp_path, os.O_RDONLY)
+    assert roots.remove_if_empty(folder_fd, b"root")
+    os.close(folder_fd)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("left", "removed"), [("queue/x.journal", False), ("notes", True)])
+def test_a_transfer_keeps_its_root_and_a_strangers_file_its_directory(
+    tmp_path: Path, root_fd: int, left: str, removed: bool
+) -> None:
+    os.close(roots.open_queue(root_fd))
+    roots.identity(root_fd)
+    (tmp_path / "root" / left).write_text("kept")
+    folder_fd = os.open(tmp_path, os.O_RDONLY)
+    assert roots.remove_if_empty(folder_fd, b"root") is removed
+    os.close(folder_fd)
+    assert (tmp_path / "root" / left).read_text() == "kept"
+    assert (tmp_path / "root" / "id").exists() is not removed

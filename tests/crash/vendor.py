@@ -113,6 +113,13 @@ class _Ledger:
     def resume(self, handle: str) -> Answer:
         return self._answer(handle.removeprefix("stub-"))
 
+    def forget(self, handles: Sequence[str]) -> None:
+        for handle in handles:
+            tag = handle.removeprefix("stub-")
+            if self._answer(tag).state.ended:
+                with _words():
+                    (self._path / f"{tag}.forgotten").touch()
+
     def close(self) -> None:
         pass
 
