@@ -224,8 +224,10 @@ class Job:
         return path.read_text(errors="replace") if path.exists() else ""
 
     def finalizers(self) -> list[int]:
-        """Pids of the finalizers that run for it."""
-        return [pid for pid in _pids() if f"--job\0{self.id}\0" in _cmdline(pid)]
+        """Pids of the finalizers that run for it; another cluster may have a job of its number."""
+        lines = ((pid, _cmdline(pid)) for pid in _pids())
+        words = (f"--job\0{self.id}\0", f"--site\0{self.cluster.site}\0")
+        return [pid for pid, line in lines if all(word in line for word in words)]
 
     def finalize(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Finalize by hand, as an admin."""
