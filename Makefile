@@ -48,11 +48,13 @@ bench-quick: $(STAMP) ## See that the bench works: small, fails on wrong results
 	$(BIN)/python -m bench --quick $(ARGS)
 
 soak: $(STAMP) ## Run the long tests, all of them; the table at the end is in soak.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[soak]' || \
+	  echo "note: atheris is not to be had here: nothing will be fuzzed"
 	@echo "$$(git describe --always --dirty), $$(date)"; slow=0; \
 	$(BIN)/python -m pytest -m slow $(ARGS) || slow=$$?; \
 	POSTSTAGE_CRASH=full POSTSTAGE_TABLE=soak.txt $(BIN)/python -m pytest \
-	  --numprocesses=$(SHARES) --dist=worksteal \
-	  tests/crash tests/attack tests/faultfs tests/system $(ARGS) && [ $$slow = 0 -o $$slow = 5 ]
+	  --numprocesses=$(SHARES) --dist=worksteal tests/crash tests/attack tests/faultfs \
+	  tests/fuzz tests/system $(ARGS) && [ $$slow = 0 -o $$slow = 5 ]
 
 clean: ## Remove what these targets made
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist demo-run *.egg-info
