@@ -24,6 +24,8 @@ class Capabilities(Struct, frozen=True):
     """Transfers go on when the allocation has ended."""
     resumable: bool
     """A STOPPED transfer continues where its source is (`poststage resume`)."""
+    keeps_until_forgotten: bool = False
+    """What has ended is kept until `Probe.forget`; else the vendor drops it by itself."""
     any_names: bool = True
     """Names may be any bytes; else a start with a name that is not UTF-8 is refused."""
 

@@ -96,6 +96,9 @@ class LibraryProbe:
         """As `Probe.resume`: bbAPI has no such thing; how it stands."""
         return self._answer(handle)
 
+    def forget(self, handles: Sequence[str]) -> None:
+        """As `Probe.forget`: the vendor's records go with the job."""
+
     def close(self) -> None:
         """As `Probe.close`."""
 

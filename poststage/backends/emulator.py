@@ -12,7 +12,11 @@ from poststage.errors import BackendError
 from poststage.model import TransferState
 
 CAPABILITIES = Capabilities(
-    handle_before_start=True, per_file_answers=True, outlives_job=True, resumable=True
+    handle_before_start=True,
+    per_file_answers=True,
+    outlives_job=True,
+    resumable=True,
+    keeps_until_forgotten=True,
 )
 
 

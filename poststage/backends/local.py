@@ -22,7 +22,11 @@ from poststage.errors import BackendError, PoststageError
 from poststage.model import TransferState
 
 CAPABILITIES = Capabilities(
-    handle_before_start=True, per_file_answers=True, outlives_job=False, resumable=True
+    handle_before_start=True,
+    per_file_answers=True,
+    outlives_job=False,
+    resumable=True,
+    keeps_until_forgotten=True,
 )
 
 

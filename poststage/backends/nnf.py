@@ -119,6 +119,9 @@ class NnfProbe:
         """As `Probe.resume`: there is no such thing; how it stands."""
         return self.answers([handle])[handle]
 
+    def forget(self, handles: Sequence[str]) -> None:
+        """As `Probe.forget`: the vendor's records go with the workflow."""
+
     def close(self) -> None:
         """As `Probe.close`."""
 
