@@ -22,7 +22,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-enum { BATCH = 512, BATCH_OF_THREADS = 4, STATE_MAX = 1 << 20, FUSE = 0x65735546 };
+enum { BATCH = 512, BATCH_OF_THREADS = 4, PIECE = 1 << 20, PARTS_IN_DIR = 4096, FUSE = 0x65735546 };
 
 static int state_dir, states, files, batch = BATCH, each_synced;
 static long long base_ns;
@@ -37,15 +37,33 @@ static void must(int bad, const char *what) {
     }
 }
 
+/* poststage/statefile/layout.py: those of a large dataset lie in directories of its own. */
+static const char *path_of(char *path, int state, const char *suffix) {
+    if (states > PARTS_IN_DIR)
+        snprintf(path, 64, "%d.parts/%d.%s", state / PARTS_IN_DIR, state, suffix);
+    else
+        snprintf(path, 64, "%d.%s", state, suffix);
+    return path;
+}
+
+static void sync_states(int state) {
+    char path[64];
+    snprintf(path, sizeof path, "%d.parts", state / PARTS_IN_DIR);
+    int fd = openat(state_dir, states > PARTS_IN_DIR ? path : ".", O_RDONLY | O_DIRECTORY);
+    must(fd < 0 || fsync(fd), "fsync of the state directory");
+    close(fd);
+}
+
 static void read_state(int state, char *buffer) {
     char name[64];
     struct stat info;
-    snprintf(name, sizeof name, "%d.state", state);
+    path_of(name, state, "state");
     int fd = openat(state_dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     must(fd < 0, name);
-    must(fstat(fd, &info) || !S_ISREG(info.st_mode) || info.st_size > STATE_MAX, name);
+    must(fstat(fd, &info) || !S_ISREG(info.st_mode), name);
     must(flock(fd, LOCK_SH | LOCK_NB), "flock");
-    must(pread(fd, buffer, info.st_size, 0) != info.st_size, "pread");
+    for (off_t at = 0; at < info.st_size; at += PIECE)
+        must(pread(fd, buffer, PIECE, at) <= 0, "pread");
     close(fd);
 }
 
@@ -96,16 +114,15 @@ static void one_batch(int first, int end, int *dirs, char *buffer) {
         close(dir);
     }
     for (int s = first; s < end; s++) {
-        snprintf(name, sizeof name, "%d.state", s);
-        snprintf(done, sizeof done, "%d.done", s);
-        must(renameat(state_dir, name, state_dir, done), name);
+        path_of(name, s, "state");
+        must(renameat(state_dir, name, state_dir, path_of(done, s, "done")), name);
     }
-    must(fsync(state_dir), "fsync of the state directory");
+    sync_states(first);
 }
 
 static void *batches(void *unused) {
     int *dirs = malloc(sizeof(int) * batch), first;
-    char *buffer = malloc(STATE_MAX);
+    char *buffer = malloc(PIECE);
     while ((first = atomic_fetch_add(&next_state, batch)) < states)
         one_batch(first, first + batch < states ? first + batch : states, dirs, buffer);
     free(dirs);

@@ -1,6 +1,7 @@
 """finalize where each operation takes 1 ms, as on a busy parallel file system: many in flight."""
 
 from collections.abc import Iterator
+from functools import partial
 
 from bench import trees
 from bench.context import Bench
@@ -35,7 +36,7 @@ def _row(bench: Bench, jobs: int, ranks: int) -> Row:
         ours, floor = paired(
             runs,
             lambda: scene.timed(lambda: run(words, bench.env)),
-            None,
+            partial(scene.timed, lambda: run(scene.floor(bench, jobs))) if jobs else None,
         )
     name = f"{jobs} job" + ("s" if jobs > 1 else "") if jobs else "jobs as it chooses"
     return Row(

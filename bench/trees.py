@@ -40,7 +40,7 @@ def set_back(top: Path, shape: Shape) -> None:
             os.utime(temp)
     parts = os.fsencode(state_dir(top) / tree.DATASET)
     for rank in range(shape.ranks):
-        state = os.path.join(parts, layout.state_name(rank))
+        state = os.path.join(parts, layout.state_path(rank, shape.ranks))
         os.rename(layout.done_name(state), state)
     Path(os.fsdecode(layout.report_name(parts))).unlink(missing_ok=True)
     os.sync()

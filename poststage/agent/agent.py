@@ -128,7 +128,7 @@ class Agent:
             ends_with_job=self.ends_with_job if ends_with_job is None else ends_with_job,
         )
         if existing == "new":
-            self._make_way(dataset, part)
+            self._make_way(dataset, part, parts)
         transfer = Transfer(self, head)
         self._register(transfer)
         self._transfers = [one for one in self._transfers if one.is_open] + [transfer]
@@ -142,13 +142,17 @@ class Agent:
         """
         return Earlier(self._state_file(dataset, part), self.state_dir, self._settings)
 
-    def _state_file(self, dataset: str, part: int | None) -> bytes:
-        directory = layout.dataset_dir_name(dataset)
-        name = layout.state_name(self.part if part is None else part)
-        return os.path.join(os.fsencode(self.state_dir), directory, name)
+    def _state_file(self, dataset: str, part: int | None, parts: int | None = None) -> bytes:
+        """Where this part of `dataset` is recorded, or would be."""
+        directory = os.path.join(os.fsencode(self.state_dir), layout.dataset_dir_name(dataset))
+        part = self.part if part is None else part
+        path = layout.state_path(part, self.parts if parts is None else parts)
+        other = os.path.join(directory, layout.other_path(path))
+        mine = os.path.join(directory, path)
+        return other if os.path.lexists(other) and not os.path.lexists(mine) else mine
 
-    def _make_way(self, dataset: str, part: int) -> None:
-        path = self._state_file(dataset, part)
+    def _make_way(self, dataset: str, part: int, parts: int) -> None:
+        path = self._state_file(dataset, part, parts)
         if not os.path.lexists(path):
             return
         try:

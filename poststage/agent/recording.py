@@ -25,10 +25,9 @@ class Recording:
 
     def __init__(self, state_dir: Path, head: Head) -> None:
         self._top = os.path.abspath(os.fsencode(state_dir))
-        dataset_dir = layout.dataset_dir_name(head.dataset)
-        self._directory = os.path.join(self._top, dataset_dir)
-        self._name = layout.state_name(head.part)
-        self.path = os.path.join(self._directory, self._name)
+        self._dataset_dir = os.path.join(self._top, layout.dataset_dir_name(head.dataset))
+        self.path = os.path.join(self._dataset_dir, layout.state_path(head.part, head.parts))
+        self._directory, self._name = names.split(self.path)
         self._what = f"state file {names.shown(self.path)}"
         self.broken = False
         with explain.explained(self._what, _UNTOUCHED):
@@ -53,7 +52,9 @@ class Recording:
                 self._writer.handle(handle)
             self._writer.sync()
             # Another rank may have made these a moment ago and not yet synced them.
-            places.sync_dirs(dict.fromkeys([*self._changed, self._top, self._directory]))
+            places.sync_dirs(
+                dict.fromkeys([*self._changed, self._top, self._dataset_dir, self._directory])
+            )
             places.sync_readable(os.path.dirname(self._top))
 
     def started(self, late_handle: str | None) -> None:
@@ -94,6 +95,7 @@ class Recording:
 
     def _create(self, head: Head) -> StateWriter:
         with explain.explained(self._what, _UNTOUCHED):
+            earlier.require_not_elsewhere(self._dataset_dir, self.path, head.dataset)
             self._require_unused(head)
             self._clear_dead()
             try:
@@ -115,7 +117,7 @@ class Recording:
 
     def _require_unused(self, head: Head) -> None:
         with explain.explained(self._what, _UNTOUCHED):
-            earlier.require_unused(self._directory, self._dir_fd, self._name, head.dataset)
+            earlier.require_unused(self._dataset_dir, self.path, head.dataset)
 
     def _require_unused_now(self, head: Head) -> None:
         """Once more: a finalizer may have set the part aside just before the file was made."""

@@ -181,6 +181,8 @@ def _remove(state_dir_fd: int, decision: Decision) -> Decision:
             for state in group.done + group.pending:
                 _unlink(dir_fd, state)
                 verdicts.drop(dir_fd, state)
+            for place in {os.path.dirname(state) for state in group.done + group.pending} - {b""}:
+                _remove_if_empty(dir_fd, place)
         finally:
             os.close(dir_fd)
         if name:

@@ -144,7 +144,7 @@ def _going_on(state_dir: Path, dataset: str) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         directory = state_dir / os.fsdecode(layout.dataset_dir_name(dataset))
-        if not any(directory.glob("*.state")):  # what was not handed over is discarded by now
+        if not any(directory.rglob("*.state")):  # what was not handed over is discarded by now
             raise
         where = f"--dataset {shown(dataset)} --dir {shown(str(state_dir))}"
         say(f"interrupted: what is handed over of dataset {shown(dataset)} goes on")

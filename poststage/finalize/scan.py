@@ -9,7 +9,7 @@ from msgspec import Struct
 from poststage.durable import fsops
 from poststage.finalize.dirs import is_roots_alone
 from poststage.statefile.anyone import is_foreign
-from poststage.statefile.layout import DONE_SUFFIX, REPORT_SUFFIX, STATE_SUFFIX
+from poststage.statefile.layout import DONE_SUFFIX, REPORT_SUFFIX, STATE_SUFFIX, is_place
 
 _DEPTH_MAX = 16  # directories below STATEDIR; an agent makes one
 _TOO_DEEP = f"has directories deeper than {_DEPTH_MAX} below STATEDIR; they were not looked into"
@@ -23,9 +23,10 @@ class Group(Struct, frozen=True):
     directory: bytes
     """Relative to STATEDIR; empty for STATEDIR itself."""
     pending: tuple[bytes, ...]
-    """Names `*.state`, by part, and those of AXL's state files."""
+    """Names `*.state`, by part, and those of AXL's state files; of a large dataset with the
+    directory before them (`0.parts/7.state`)."""
     done: tuple[bytes, ...]
-    """Names `*.done`."""
+    """Names `*.done`, likewise."""
 
 
 def scan(state_dir: bytes, refused: list[OSError], *, only_roots: bool = False) -> Iterator[Group]:
@@ -53,9 +54,10 @@ class _Walk(Struct, frozen=True):
         """The groups of `directory`, which is open at `fd`, and below it; closes `fd`."""
         try:
             subdirs, files = _listed(fd)
-            found = self._group(fd, directory, files)
-            if found.pending or found.done:
-                yield found
+            others = self._add_places(fd, directory, subdirs, files)
+            for found in (self._group(fd, directory, files), *others):
+                if found.pending or found.done:
+                    yield found
             if subdirs and depth >= _DEPTH_MAX:
                 self._refuse(OSError(errno.ELOOP, _TOO_DEEP), directory)
                 return
@@ -70,6 +72,30 @@ class _Walk(Struct, frozen=True):
             self._refuse(error, directory)
         finally:
             os.close(fd)
+
+    def _add_places(
+        self, fd: int, directory: bytes, subdirs: list[bytes], files: list[bytes]
+    ) -> list[Group]:
+        """What lies in the directories of a large dataset's parts is the dataset's own.
+
+        Gives another library's state files in them as groups of their own.
+        """
+        others = []
+        for place in list(filter(is_place, subdirs if directory else ())):
+            subdirs.remove(place)
+            path = os.path.join(directory, place)
+            child = self._opened(fd, place, path)
+            if child is None:
+                continue
+            try:
+                inner, names = _listed(child)
+                ours = [name for name in names if name.endswith(_OURS)]
+                others.append(self._group(child, path, sorted(set(names) - set(ours))))
+            finally:
+                os.close(child)
+            subdirs += [os.path.join(place, name) for name in inner]
+            files += [os.path.join(place, name) for name in ours]
+        return others
 
     def _group(self, fd: int, directory: bytes, files: list[bytes]) -> Group:
         pending = [name for name in files if name.endswith(STATE_SUFFIX)]
@@ -116,11 +142,15 @@ def _listed(fd: int) -> tuple[list[bytes], list[bytes]]:
 
 def part_order(name: bytes) -> tuple[int, bytes]:
     """`2.state` before `10.state`, other names after."""
-    stem = name.rpartition(b".")[0]
+    stem = _stem(name)
     return (int(stem), b"") if stem.isdigit() and len(stem) < 12 else (1 << 60, name)
 
 
 def part_of(name: bytes) -> int | None:
     """The part that a state file's name says; None for a name that is no number."""
-    stem = name.rpartition(b".")[0]
+    stem = _stem(name)
     return int(stem) if stem.isdigit() and len(stem) < 12 else None
+
+
+def _stem(name: bytes) -> bytes:
+    return name.rpartition(b"/")[2].rpartition(b".")[0]

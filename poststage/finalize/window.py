@@ -155,17 +155,18 @@ class Windows:
                 tally.add_job(job)
 
     def _commit(self, jobs: list[Job], result: Result) -> None:
-        touched: set[bytes] = set()
+        touched: dict[bytes, bytes] = {}  # the directory that a state file lies in → its dataset's
         for job in jobs:
             directory = job.pending.directory
             try:
                 if commit(job, self.state_dir_fd(directory)):
-                    touched.add(directory)
+                    where = os.path.dirname(os.path.join(directory, job.pending.name))
+                    touched[where] = directory
             except (OSError, PoststageError) as error:
                 self._note(result, job.pending, f"its state file is not set aside: {error}")
-        for directory in touched:
+        for where, directory in touched.items():
             try:
-                fsops.sync(self.state_dir_fd(directory))
+                fsops.sync(self.state_dir_fd(where))
             except OSError as error:
                 tally = tally_of(result, directory)
                 tally.codes.add(ExitCode.RUN_AGAIN)

@@ -5,7 +5,7 @@ TOP/files/PART/                 its FILES temp files, and then their names
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -54,6 +54,8 @@ def lay(top: Path, shape: Shape, *, seen: Path | None = None) -> None:
             _made(state, _dataset()) as parts,
             _made(top_fd, _FILES) as files,
         ):
+            for place in _places(shape):
+                fsops.make_dir(parts, place, 0o700)
             for rank in range(shape.ranks):
                 with _made(files, b"%d" % rank) as directory:
                     _one(parts, directory, os.fsencode(seen or top), rank, shape)
@@ -71,7 +73,7 @@ def wrong(top: Path, shape: Shape) -> str:
                         return f"file {index} of rank {rank}: {fact}"
     with _opened(os.path.join(os.fsencode(top), _STATE, _dataset())) as parts:
         for rank in range(shape.ranks):
-            if fsops.facts(parts, layout.done_name(layout.state_name(rank))) is None:
+            if fsops.facts(parts, layout.done_name(layout.state_path(rank, shape.ranks))) is None:
                 return f"the state file of rank {rank} is not done"
     return ""
 
@@ -87,9 +89,7 @@ def take_away(top: Path, shape: Shape) -> None:
             for rank in range(shape.ranks):
                 _remove(files, b"%d" % rank, _names(rank, shape))
         with _below(top_fd, _STATE) as state:
-            done = layout.done_name
-            parts = map(layout.state_name, range(shape.ranks))
-            _remove(state, _dataset(), (name for part in parts for name in (part, done(part))))
+            _remove(state, _dataset(), _records(shape), _places(shape))
         _remove(top_fd, _FILES, ())
         _remove(top_fd, _STATE, (layout.LOCK_NAME, layout.report_name(_dataset())))
 
@@ -98,7 +98,7 @@ def _one(parts: int, directory: int, top: bytes, rank: int, shape: Shape) -> Non
     """The state file of `rank`, and its temp files in the open `directory`."""
     identity, where = f"{rank:016x}", os.path.join(top, _FILES, b"%d" % rank)
     head = Head(identity, DATASET, rank, shape.ranks, NAME, MTIME_NS)
-    writer = StateWriter.create(parts, layout.state_name(rank), head)
+    writer = StateWriter.create(parts, layout.state_path(rank, shape.ranks), head)
     meta = Meta(shape.size, os.geteuid(), os.getegid(), MODE, 1, MTIME_NS + rank)
     content = b"x" * shape.size
     for name, temp in _pairs(rank, shape):
@@ -124,6 +124,19 @@ def _pairs(rank: int, shape: Shape) -> Iterator[tuple[bytes, bytes]]:
 def _names(rank: int, shape: Shape) -> Iterator[bytes]:
     for pair in _pairs(rank, shape):
         yield from pair
+
+
+def _records(shape: Shape) -> Iterator[bytes]:
+    for rank in range(shape.ranks):
+        path = layout.state_path(rank, shape.ranks)
+        yield from (path, layout.done_name(path))
+
+
+def _places(shape: Shape) -> list[bytes]:
+    """The directories in the dataset's own that its parts lie in."""
+    if shape.ranks <= layout.PARTS_IN_DIR:
+        return []
+    return [layout.place_of(part) for part in range(0, shape.ranks, layout.PARTS_IN_DIR)]
 
 
 def _wrong_file(directory: int, rank: int, index: int, shape: Shape) -> str:
@@ -168,8 +181,10 @@ def _below(dir_fd: int, name: bytes) -> Iterator[int]:
         os.close(fd)
 
 
-def _remove(dir_fd: int, name: bytes, inside: Iterator[bytes] | tuple[bytes, ...]) -> None:
-    """Remove the names `inside` the directory `name`, and then it."""
+def _remove(
+    dir_fd: int, name: bytes, inside: Iterable[bytes], places: Iterable[bytes] = ()
+) -> None:
+    """Remove the names `inside` the directory `name`, the directories `places` in it, and it."""
     if dir_fd < 0:
         return
     with _below(dir_fd, name) as fd:
@@ -178,6 +193,9 @@ def _remove(dir_fd: int, name: bytes, inside: Iterator[bytes] | tuple[bytes, ...
         for one in inside:
             with suppress(FileNotFoundError):
                 fsops.unlink(fd, one)
+        for place in places:
+            with suppress(FileNotFoundError):
+                fsops.remove_dir(fd, place)
     fsops.remove_dir(dir_fd, name)
 
 

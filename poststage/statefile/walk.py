@@ -3,7 +3,8 @@
 import os
 import re
 
-from poststage.statefile.layout import DONE_SUFFIX, STATE_SUFFIX
+from poststage.durable import fsops
+from poststage.statefile import layout
 
 _PARTS = re.compile(rb"(\d+)|(\D+)")
 
@@ -23,14 +24,23 @@ def dataset_dirs(state_dir_fd: int) -> list[bytes]:
 def state_files(dataset_dir_fd: int) -> list[bytes]:
     """The names `*.state` and `*.done` in an open dataset's directory, by part.
 
+    Those of a large dataset stand behind the directory that they lie in (`0.parts/7.state`).
     Names alone: what they are tells `fsops.open_file` and fstat.
     """
-    suffixes = (STATE_SUFFIX, DONE_SUFFIX)
-    found = (os.fsencode(name) for name in os.listdir(dataset_dir_fd))
-    return sorted(
-        (name for name in found if name.endswith(suffixes) and not name.startswith(b".")),
-        key=_order,
-    )
+    found = _names(dataset_dir_fd)
+    for place in filter(layout.is_place, dataset_dirs(dataset_dir_fd)):
+        fd = fsops.open_subdir(dataset_dir_fd, place)
+        try:
+            found += [place + b"/" + name for name in _names(fd)]
+        finally:
+            os.close(fd)
+    return sorted(found, key=_order)
+
+
+def _names(fd: int) -> list[bytes]:
+    suffixes = (layout.STATE_SUFFIX, layout.DONE_SUFFIX)
+    found = map(os.fsencode, os.listdir(fd))
+    return [name for name in found if name.endswith(suffixes) and not name.startswith(b".")]
 
 
 def _order(name: bytes) -> list[tuple[bytes, int]]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from poststage.agent.recording import Recording
@@ -190,3 +191,13 @@ def test_a_state_directory_that_cannot_be_made_is_explained(tmp_path: Path) -> N
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match=r"Not a directory; nothing was started"):
         Recording(tmp_path / "file" / "state", HEAD)
+
+
+def test_a_part_of_a_large_dataset_lies_with_its_neighbours(state_dir: Path) -> None:
+    head = msgspec.structs.replace(HEAD, part=4100, parts=5000)
+    recording = Recording(state_dir, head)
+    assert os.fsdecode(recording.path) == f"{state_dir}/set%2Fa/1.parts/4100.state"
+    recording.discard()
+    (state_dir / "set%2Fa/4100.done").touch()
+    with pytest.raises(UsageError, match="on record already"):
+        Recording(state_dir, head)

@@ -41,6 +41,16 @@ def test_the_records_of_what_is_done_go_with_directory_and_report(tmp_path: Path
     assert names(tmp_path) == set()
 
 
+def test_the_directories_of_a_large_datasets_parts_go_with_them(tmp_path: Path) -> None:
+    for part in (0, 4096):
+        path = done(tmp_path, "step.0", part, 5000)
+        (path.parent / f"{part // 4096}.parts").mkdir()
+        path.rename(path.parent / f"{part // 4096}.parts" / path.name)
+    ended = forget(tmp_path)
+    assert ended.err == "forgot 1 dataset (2 state files)\n"
+    assert names(tmp_path) == set()
+
+
 def test_it_can_be_run_again_at_any_time(tmp_path: Path) -> None:
     done(tmp_path, "step.0")
     assert forget(tmp_path).code == 0

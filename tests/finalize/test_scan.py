@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from poststage.finalize.scan import Group, part_of, part_order, scan
+from tests.axl.lay import pack, transfer
 from tests.finalize.plants import PLANTS
 from tests.finalize.users import PLAIN, as_user
 
@@ -128,3 +129,32 @@ def test_a_missing_directory_is_an_error_of_its_own(tmp_path: Path) -> None:
 def test_the_part_in_a_name_is_a_plain_number(name: bytes, part: int | None) -> None:
     assert part_of(name) == part
     assert isinstance(part_order(name), tuple)
+
+
+def test_the_parts_of_a_large_dataset_are_one_group(tmp_path: Path) -> None:
+    touch(tmp_path, "d/0.parts/7.state", "d/1.parts/4096.done", "d/0.parts/10.state", "d/1.state")
+    groups, refused = scanned(tmp_path)
+    pending = (b"1.state", b"0.parts/7.state", b"0.parts/10.state")
+    assert groups == {b"d": Group(b"d", pending, (b"1.parts/4096.done",))}
+    assert refused == []
+    assert part_of(b"1.parts/4096.done") == 4096
+
+
+def test_nothing_in_a_directory_of_parts_is_passed_over(tmp_path: Path) -> None:
+    touch(tmp_path, "d/0.parts/7.state", "d/0.parts/deeper/8.state")
+    (tmp_path / "d/0.parts/axl").write_bytes(pack(transfer({})))
+    groups, _ = scanned(tmp_path)
+    assert groups[b"d"].pending == (b"0.parts/7.state",)
+    assert groups[b"d/0.parts"].pending == (b"axl",)
+    assert groups[b"d/0.parts/deeper"].pending == (b"8.state",)
+
+
+def test_directly_below_statedir_it_is_a_directory_like_any(tmp_path: Path) -> None:
+    touch(tmp_path, "0.parts/7.state")
+    assert list(scanned(tmp_path)[0]) == [b"0.parts"]
+
+
+def test_a_directory_of_parts_that_is_a_symlink_is_not_entered(tmp_path: Path) -> None:
+    touch(tmp_path, "d/1.state", "e/2.state")
+    (tmp_path / "d/0.parts").symlink_to(tmp_path / "e")
+    assert scanned(tmp_path)[0][b"d"].pending == (b"1.state",)

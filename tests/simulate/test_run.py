@@ -5,10 +5,12 @@ from pathlib import Path
 import pytest
 
 from poststage import config
-from poststage.errors import RunAgainError, UsageError
-from poststage.finalize import Options, options_of
+from poststage.errors import ExitCode, RunAgainError, UsageError
+from poststage.finalize import Options, finalize_dir, options_of
+from poststage.simulate import tree
 from poststage.simulate.run import Measured, projected, simulate, simulated
 from poststage.simulate.tree import Shape
+from poststage.statefile import layout
 
 
 def options(deadline_s: float | None = None) -> Options:
@@ -49,6 +51,24 @@ def test_what_is_not_published_in_time_has_no_time_and_does_not_stay(tmp_path: P
 def test_a_directory_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="nothing else was touched"):
         simulate(tmp_path / "no", Shape(1, 1), options(), sample=0)
+
+
+def test_a_dataset_in_several_directories_is_one_dataset(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(layout, "PARTS_IN_DIR", 4)
+    shape = Shape(10, 1)
+    tree.lay(tmp_path, shape)
+    assert (tree.state_dir(tmp_path) / "ts.0/2.parts/9.state").exists()
+    report = finalize_dir(tree.state_dir(tmp_path), options())
+    assert [(one.directory, one.parts_seen, one.complete) for one in report.datasets] == [
+        ("ts.0", 10, True)
+    ]
+    assert tree.wrong(tmp_path, shape) == ""
+    again = finalize_dir(tree.state_dir(tmp_path), options())
+    assert again.exit_code is ExitCode.OK
+    tree.take_away(tmp_path, shape)
+    assert list(tmp_path.iterdir()) == []
 
 
 def measured(ranks: int, seconds: float) -> Measured:

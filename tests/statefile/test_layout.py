@@ -46,3 +46,43 @@ def test_the_longest_name_leaves_room_for_the_report() -> None:
 def test_a_state_file_is_set_aside_beside_itself() -> None:
     assert layout.state_name(17) == b"17.state"
     assert layout.done_name(layout.state_name(17)) == b"17.done"
+
+
+def test_parts_of_a_small_dataset_lie_in_its_own_directory() -> None:
+    assert layout.state_path(4095, 4096) == b"4095.state"
+
+
+@pytest.mark.parametrize(
+    ("part", "path"),
+    [
+        (0, b"0.parts/0.state"),
+        (4095, b"0.parts/4095.state"),
+        (4096, b"1.parts/4096.state"),
+        (2**31 - 2, b"524287.parts/2147483646.state"),
+    ],
+)
+def test_parts_of_a_large_dataset_lie_4096_in_a_directory(part: int, path: bytes) -> None:
+    assert layout.state_path(part, 2**31 - 1) == path
+    assert layout.is_place(path.partition(b"/")[0])
+
+
+@given(st.integers(0, 2**31 - 2), st.integers(1, 2**31 - 1))
+def test_the_other_path_of_the_other_path_is_the_path(part: int, parts: int) -> None:
+    path = layout.state_path(part, parts)
+    other = layout.other_path(path)
+    assert other != path
+    assert layout.other_path(other) == path
+
+
+@pytest.mark.parametrize("dataset", ["0.parts", "4095.parts"])
+def test_no_datasets_directory_looks_like_one_that_parts_lie_in(dataset: str) -> None:
+    name = layout.dataset_dir_name(dataset)
+    assert not layout.is_place(name)
+    assert name == dataset.replace(".", "%2E").encode()
+
+
+@pytest.mark.parametrize(
+    "name", [b"parts", b".parts", b"00.parts", b"1.part", b"x1.parts", b"1.parts~"]
+)
+def test_other_directories_are_none_that_parts_lie_in(name: bytes) -> None:
+    assert not layout.is_place(name)
