@@ -20,6 +20,7 @@ _CHOICES = {
     "finalize.publish": ("file", "dataset"),
     "scheduler.name": SCHEDULERS,
     "log.format": ("text", "json"),
+    "log.files": ("unpublished", "all"),
 }
 SECONDS_MAX = 2_000_000.0
 """The longest time that can be asked for, 23 days: epoll(7) counts milliseconds in 31 bits."""
@@ -66,6 +67,8 @@ class Settings(Struct, frozen=True):
     """`[log] to`: `none`, `stderr`, `syslog` or a file's absolute path."""
     log_format: str
     """`[log] format`: `text` or `json`."""
+    log_files: str
+    """`[log] files`: `unpublished`, or `all` for an event of each published file too."""
     report_script: str
     """`[report] script`: a program that is given each report; "" for none."""
     script_timeout_s: float
@@ -121,6 +124,7 @@ def load(option: Path | None = None, env: Mapping[str, str] = os.environ) -> Set
         margin_s=float(values["scheduler.margin_s"]),
         log_to=values["log.to"],
         log_format=values["log.format"],
+        log_files=values["log.files"],
         report_script=values["report.script"],
         script_timeout_s=float(values["report.script_timeout_s"]),
         backends=MappingProxyType(tables),
@@ -234,6 +238,7 @@ def _check_values(path: Path, values: Mapping[str, Any]) -> None:
 def values_of(settings: Settings) -> dict[str, Any]:
     """`section.key` → value in force, in the order of the packaged file; no backend's own."""
     special = {"site.name": "site", "scheduler.name": "scheduler"}
-    special |= {"log.to": "log_to", "log.format": "log_format", "report.script": "report_script"}
+    special |= {f"log.{key}": f"log_{key}" for key in ("to", "format", "files")}
+    special |= {"report.script": "report_script"}
     keys = _flat(_read(PACKAGED))
     return {key: getattr(settings, special.get(key, key.partition(".")[2])) for key in keys}

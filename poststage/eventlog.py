@@ -2,7 +2,6 @@
 
 import json
 import os
-import sys
 import syslog
 import time
 from collections.abc import Iterable, Mapping
@@ -25,38 +24,60 @@ def _quoted(text: str) -> str:
     return f'"{text}"' if " " in text or "=" in text else text
 
 
-def write(events: Iterable[Mapping[str, str]], *, to: str, form: str) -> str:
-    """Log `events`; what went wrong, or "". A log that cannot be written stops nobody."""
-    if to == "none":
-        return ""
-    lines = [line(event, form) for event in events]
-    if to == "syslog":
-        syslog.openlog(_NAME, syslog.LOG_PID, syslog.LOG_DAEMON)
-        for one in lines:
-            syslog.syslog(syslog.LOG_INFO, one)
-        return ""
-    if to == "stderr":
-        sys.stderr.write("".join(f"{one}\n" for one in lines))
-        return ""
-    return _appended(Path(to), lines)
+class Log:
+    """A log that is open: processes that are forked from this one write to it too, as anybody.
 
+    What goes wrong stops nobody, and is kept in `wrong`, "" for nothing.
+    """
 
-def _appended(path: Path, lines: Iterable[str]) -> str:
-    stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    try:
-        dir_fd = fsops.open_dir(os.fsencode(path.parent))
-        try:
-            fd = fsops.open_append(dir_fd, os.fsencode(path.name), mode=0o640)
-        finally:
-            os.close(dir_fd)
-        try:
+    def __init__(self, to: str, form: str) -> None:
+        """`to` as `[log] to` of the settings, `form` as its `format`."""
+        self._to, self._form, self._fd = to, form, -1
+        self.wrong = ""
+        if to == "syslog":
+            syslog.openlog(_NAME, syslog.LOG_PID, syslog.LOG_DAEMON)
+        elif to.startswith("/"):
+            try:
+                self._fd = _opened(Path(to))
+            except OSError as error:
+                self._note(error)
+
+    def write(self, events: Iterable[Mapping[str, str]]) -> None:
+        """Log `events`, a line each. What several processes write at once is not mixed."""
+        if self._to == "none" or (self._to.startswith("/") and self._fd < 0):
+            return
+        lines = [line(event, self._form) for event in events]
+        if self._to == "syslog":
             for one in lines:
-                journal.append(fd, f"{_stamped(one, stamp)}\n".encode("ascii", "replace"))
-        finally:
-            os.close(fd)
-    except OSError as error:
-        return f"log {shown(os.fsencode(path))}: cannot be written: {error.strerror}"
-    return ""
+                syslog.syslog(syslog.LOG_INFO, one)
+        elif self._to == "stderr":
+            self._append(2, lines)
+        else:
+            stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+            self._append(self._fd, [_stamped(one, stamp) for one in lines])
+
+    def close(self) -> None:
+        """Let go of it."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def _append(self, fd: int, lines: Iterable[str]) -> None:
+        try:
+            journal.append(fd, "".join(f"{one}\n" for one in lines).encode("ascii", "replace"))
+        except OSError as error:
+            self._note(error)
+
+    def _note(self, error: OSError) -> None:
+        self.wrong = f"log {shown(self._to)}: cannot be written: {error.strerror}"
+
+
+def _opened(path: Path) -> int:
+    dir_fd = fsops.open_dir(os.fsencode(path.parent))
+    try:
+        return fsops.open_append(dir_fd, os.fsencode(path.name), mode=0o640)
+    finally:
+        os.close(dir_fd)
 
 
 def _stamped(text: str, stamp: str) -> str:

@@ -170,13 +170,14 @@ def _finalized(
         raise UsageError("finalize: --requeued has no plan to print with --dry-run")
     where = state_dirs if scr is None else (scr,)
     asked = runs.Asked(where, scheduler, job, user, deadline_s, scr is not None)
-    with background.alone(state_dirs[0]) if detached else nullcontext():
-        with telling.failure_told(where, job or "", settings):
-            run = runs.run(asked, settings, options_of(settings, requeued=requeued, **choices))
+    alone = background.alone(state_dirs[0]) if detached else nullcontext()
+    with alone, telling.logged(where, job or "", settings) as log:
+        options = options_of(settings, requeued=requeued, log=log.write, **choices)
+        run = runs.run(asked, settings, options)
         code, reason = telling.summed_up(run.reports)
         if detached:
             background.keep_result(state_dirs[0], code, reason)
-    telling.admins_told(run.reports, run.job, settings)
+        telling.admins_told(run.reports, run.job, log, settings)
     if as_json:
         emit_json(telling.document(run.reports, alone=len(state_dirs) == 1))
     else:

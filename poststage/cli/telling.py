@@ -45,18 +45,22 @@ def scheduler_told(*, enabled: bool) -> Iterator[Told]:
 
 
 @contextmanager
-def failure_told(where: Sequence[Path], job: str, settings: Settings) -> Iterator[None]:
-    """Log what ends the block before there is a report; it is raised again."""
+def logged(where: Sequence[Path], job: str, settings: Settings) -> Iterator[eventlog.Log]:
+    """The site's log for the block; what ends it before there is a report is logged too.
+
+    It is open before anybody gives up his rights, so it may be root's alone.
+    """
+    log = eventlog.Log(settings.log_to, settings.log_format)
     try:
-        yield
+        yield log
     except PoststageError as error:
         names = shown(" ".join(map(str, where)))
-        report = Report(names, error.exit_code, (), (error.message,))
-        if words := eventlog.write(
-            events(report, job), to=settings.log_to, form=settings.log_format
-        ):
-            say(f"note: {words}")
+        log.write(events(Report(names, error.exit_code, (), (error.message,)), job))
         raise
+    finally:
+        if log.wrong:
+            say(f"note: {log.wrong}")
+        log.close()
 
 
 def summed_up(reports: Sequence[Report]) -> tuple[int, str]:
@@ -72,16 +76,15 @@ def document(reports: Sequence[Report], *, alone: bool) -> object:
     return {"exit_code": code, "reason": words, "runs": [to_json(one) for one in reports]}
 
 
-def admins_told(reports: Sequence[Report], job: str, settings: Settings) -> None:
+def admins_told(reports: Sequence[Report], job: str, log: eventlog.Log, settings: Settings) -> None:
     """Write the site's log and run its script; what goes wrong there is said and no more."""
     if any(report.dry_run for report in reports):
         return
-    lines = (event for report in reports for event in events(report, job))
-    wrong = [eventlog.write(lines, to=settings.log_to, form=settings.log_format)]
+    log.write(event for report in reports for event in events(report, job))
     if settings.report_script and reports:
-        wrong.append(_script(reports, job, settings))
-    for words in filter(None, wrong):
-        say(f"note: {words}")
+        words = _script(reports, job, settings)
+        if words:
+            say(f"note: {words}")
 
 
 def _script(reports: Sequence[Report], job: str, settings: Settings) -> str:

@@ -7,7 +7,9 @@ that a line is a line whatever a user called a file.
 from collections.abc import Iterator
 
 from poststage.finalize.report import DatasetReport, Problem, Report
-from poststage.names import to_text
+from poststage.finalize.work import Job
+from poststage.model import Kind, Verdict
+from poststage.names import shown, to_text
 
 KEYS = ("event", "job", "dataset", "rank", "file", "verdict", "errno", "reason")
 """In this order; an event has those that mean something for it."""
@@ -18,7 +20,8 @@ Event = dict[str, str]
 def events(report: Report, job: str) -> Iterator[Event]:
     """One event for each file that is not published, each dataset, each note, and the run.
 
-    Of a dataset at most report.PROBLEMS_MAX files are told one by one.
+    Of a dataset at most report.PROBLEMS_MAX files are told one by one. Files that are published
+    are told when they are, see `published`.
     """
     for one in report.datasets:
         for problem in one.problems:
@@ -28,6 +31,22 @@ def events(report: Report, job: str) -> Iterator[Event]:
         yield _event(event="note", job=job, file=report.state_dir, reason=note)
     code = int(report.exit_code)
     yield _event(event="run", job=job, file=report.state_dir, verdict=f"exit {code}")
+
+
+def published(work: Job, job: str) -> Iterator[Event]:
+    """One event for each file and link of a state file that this run has published, durably."""
+    head = work.state.head
+    for index, one in sorted(work.outcomes.items()):
+        entry = work.state.entries[index]
+        if one.verdict is Verdict.PUBLISHED and entry.kind is not Kind.DIRECTORY:
+            yield _event(
+                event="file",
+                job=job or head.job,
+                dataset=shown(head.dataset),
+                rank=str(head.part) if head.parts else "",
+                file=to_text(entry.destination),
+                verdict=one.verdict.value,
+            )
 
 
 def _of_problem(one: DatasetReport, problem: Problem, job: str) -> Event:

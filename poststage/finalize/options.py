@@ -1,8 +1,12 @@
 """How a run of the finalizer is asked for."""
 
+from collections.abc import Callable, Iterable, Mapping
+
 from msgspec import Struct
 
 from poststage.config import Settings
+
+Log = Callable[[Iterable[Mapping[str, str]]], None]
 
 
 class Options(Struct, frozen=True):
@@ -22,7 +26,10 @@ class Options(Struct, frozen=True):
     requeued: bool = False
     """The job goes back to the queue: publish nothing, put its record aside."""
     job: str = ""
-    """With `requeued`, whose record that is; "" for whatever there is."""
+    """Whom this is for, as the scheduler calls it; "" for nobody in particular. With `requeued`
+    it says whose record is put aside: without, whatever there is."""
+    log: Log | None = None
+    """Takes the events of files that were published, where the site's log has those."""
     restore_owners: bool = False
     """Root over a trusted STATEDIR: give files to other owners, on a walk that cannot be led."""
 
@@ -37,6 +44,7 @@ def options_of(
     jobs: int | None = None,
     requeued: bool = False,
     job: str = "",
+    log: Log | None = None,
 ) -> Options:
     """Options with the site's settings where nothing was said."""
     return Options(
@@ -48,4 +56,5 @@ def options_of(
         jobs=settings.jobs if jobs is None else jobs,
         requeued=requeued,
         job=job,
+        log=log if settings.log_files == "all" and not dry_run else None,
     )

@@ -13,6 +13,7 @@ from poststage.errors import ExitCode, PoststageError, StateFileError
 from poststage.finalize.apply import apply, dry_run, finish_directories
 from poststage.finalize.commit import commit
 from poststage.finalize.dirs import Dirs, open_roots_alone, open_unswappable
+from poststage.finalize.events import published
 from poststage.finalize.moving import drop_sources
 from poststage.finalize.options import Options
 from poststage.finalize.pending import Loaded, Pending, load
@@ -153,6 +154,8 @@ class Windows:
                 tally.changed += sum(one.changed for one in job.outcomes.values())
             else:
                 tally.add_job(job)
+                if self._options.log is not None:
+                    self._options.log(published(job, self._options.job))
 
     def _commit(self, jobs: list[Job], result: Result) -> None:
         touched: dict[bytes, bytes] = {}  # the directory that a state file lies in → its dataset's

@@ -133,3 +133,16 @@ def test_a_destination_that_a_user_could_swap_is_not_touched_as_root(
     assert verdicts(done.report) == {"published": 1, "unknown": 1}
     assert h.snapshot(job.dst / "victims") == before
     assert h.is_published(safe)
+
+
+def test_root_s_own_log_gets_each_file_of_a_user(common: Path, job: House, vendor: Vendor) -> None:
+    log = common / "log"
+    more = f'\n[log]\nto = "{log}"\nfiles = "all"\n'
+    vendor.site.write_text(vendor.site.read_text() + more)
+    entry = job.entry("a", uid=PLAIN, gid=PLAIN)
+    job.moved(entry)
+    job.write(entry, handle=vendor.says(0))
+    given_to(PLAIN, job.state, job.dst)
+    assert finalize(vendor, job).code == ExitCode.OK
+    assert log.stat().st_uid == 0
+    assert f"event=file dataset=d rank=0 file={job.dst}/a verdict=published" in log.read_text()

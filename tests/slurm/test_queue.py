@@ -18,7 +18,8 @@ def test_a_requeued_job_publishes_nothing_of_its_first_run_and_all_of_its_second
     until(aside.exists, bool, "the first run is not put aside")
     job.until("PENDING")
     assert not [name for name in buffer.arrived() if name in first]
-    cluster.command("scontrol", "update", f"JobId={job.id}", "StartTime=now")
+    # slurmd takes no credential of the second in which it has revoked the job's first one.
+    cluster.command("scontrol", "update", f"JobId={job.id}", "StartTime=now+2")
     job.until_over()
     published = {name: fact for name, fact in buffer.arrived().items() if name in first}
     assert published == buffer.expected(job.id), job.output() + job.log()
