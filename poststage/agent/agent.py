@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Literal, Self
 
 from poststage import backends, config, registry
-from poststage.agent import ranks
+from poststage.agent import ranks, recording
 from poststage.agent.reopened import Earlier
 from poststage.agent.replacing import make_way
 from poststage.agent.transfer import Transfer
@@ -86,6 +86,8 @@ class Agent:
         self._mover: Mover | None = None
         self._probe: Probe | None = None
         self._transfers: list[Transfer] = []
+        self.settled: set[bytes] = set()
+        """STATEDIR and directories below it whose own names are durable: once is enough."""
 
     def transfer(
         self,
@@ -141,6 +143,20 @@ class Agent:
             UsageError: there is none that is not over.
         """
         return Earlier(self._state_file(dataset, part), self.state_dir, self._settings)
+
+    def prepare(self, dataset: str, parts: int) -> None:
+        """Make the directories of `dataset` durable before all its parts need them.
+
+        One rank does it, the others then say `is_prepared`: thousands need not sync the same.
+
+        Raises:
+            RunAgainError, PermissionRefusedError: they cannot be made; nothing was recorded.
+        """
+        recording.prepare(self.state_dir, dataset, parts)
+
+    def is_prepared(self, dataset: str, parts: int) -> None:
+        """Another rank has made them durable."""
+        self.settled.update(recording.directories(self.state_dir, dataset, parts))
 
     def _state_file(self, dataset: str, part: int | None, parts: int | None = None) -> bytes:
         """Where this part of `dataset` is recorded, or would be."""

@@ -4,7 +4,8 @@ The plain API waits for no other rank. Here every call but `add` and `add_tree` 
 all ranks make it, in the same order, and all of them return or raise the same.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
 
@@ -33,8 +34,11 @@ class Gathers(Protocol):
     def allgather(self, sendobj: Any) -> list[Any]:
         """Every rank's object, by rank, on all ranks."""
 
+    def allreduce(self, sendobj: Any) -> Any:
+        """The sum (+) of every rank's object, on all ranks."""
 
-def combined(states: Sequence[TransferState]) -> TransferState:
+
+def combined(states: Iterable[TransferState]) -> TransferState:
     """The one state that stands for those of all ranks; FULLSUCCESS for none."""
     found = set(states)
     for state in _STANDS_FOR_ALL:
@@ -61,9 +65,14 @@ class Collective:
     ) -> "SharedTransfer":
         """`Agent.transfer` on all ranks: a new one on each, or, after an error, on none."""
         made: list[Transfer] = []
+        agent = self._agent
+        with together(self._comm):
+            if agent.part == 0:
+                agent.prepare(dataset, agent.parts)
+        agent.is_prepared(dataset, agent.parts)
         try:
             with together(self._comm):
-                one = self._agent.transfer(
+                one = agent.transfer(
                     dataset, move=move, ends_with_job=ends_with_job, existing=existing
                 )
                 made.append(one)
@@ -168,9 +177,8 @@ def together(comm: Gathers) -> Iterator[None]:
         yield
     except Exception as error:  # noqa: BLE001 - told to all ranks and raised on all
         failure, cause = failure_of(error), error
-    failures: list[Failure | None] = comm.allgather(failure)
-    if any(failures):
-        raise _of_all(failures) from cause
+    if comm.allreduce(int(failure is not None)):
+        raise _of_all(comm.allgather(failure)) from cause
 
 
 def agreed(comm: Gathers, call: Callable[[], Value]) -> Value:
@@ -182,7 +190,7 @@ def agreed(comm: Gathers, call: Callable[[], Value]) -> Value:
 
 
 def _together(comm: Gathers, call: Callable[[], TransferState]) -> TransferState:
-    return combined(comm.allgather(agreed(comm, call)))
+    return combined(comm.allreduce(Counter([agreed(comm, call)])))
 
 
 def _of_all(failures: Sequence[Failure | None]) -> PoststageError:

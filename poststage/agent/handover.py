@@ -1,9 +1,12 @@
 """Handing over one dataset from all ranks of a job: list, share out, record, start."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from enum import Enum
+from operator import add
 
 from msgspec import Struct
+from msgspec.structs import astuple, replace
 
 from poststage.agent import share
 from poststage.agent.agent import Agent
@@ -49,14 +52,19 @@ class Summary(Struct, frozen=True):
     directories: int
     """As recorded: one that several parts need counts for each."""
     states: tuple[TransferState, ...] = ()
-    """How the transfers ended, if they were waited for; those without files are left out."""
+    """How the transfers ended, if they were waited for, equal ones together; those without files
+    are left out."""
 
 
 class _Counts(Struct, frozen=True):
+    parts: int = 0
     files: int = 0
     size_bytes: int = 0
     links: int = 0
     directories: int = 0
+
+    def __add__(self, other: "_Counts") -> "_Counts":
+        return _Counts(*map(add, astuple(self), astuple(other)))
 
 
 def hand_over(
@@ -89,20 +97,11 @@ def waited(
     here: Ranks, summary: Summary, transfer: Transfer | None, timeout_s: float | None
 ) -> Summary:
     """`summary` with the states in which all ranks' transfers ended. Collective."""
-    state: TransferState | None = None
+    mine: Counter[TransferState] = Counter()
     with here.together():
         if transfer is not None and transfer.counts[Kind.FILE]:
-            state = transfer.wait(timeout_s)
-    states = tuple(one for one in here.everyone(state) if one is not None)
-    return Summary(
-        summary.dataset,
-        summary.parts,
-        summary.files,
-        summary.size_bytes,
-        summary.links,
-        summary.directories,
-        states,
-    )
+            mine[transfer.wait(timeout_s)] = 1
+    return replace(summary, states=tuple(here.total(mine).elements()))
 
 
 def _require_sense(here: Ranks, request: Request) -> None:
@@ -146,6 +145,10 @@ def _recorded(
         Scope.JOB: (0, 1),
     }[request.scope]
     transfer = None
+    with here.together():
+        if here.rank == 0:
+            agent.prepare(request.dataset, parts)
+    agent.is_prepared(request.dataset, parts)
     try:
         with here.together():
             if observed is not None:
@@ -166,17 +169,9 @@ def _recorded(
 
 
 def _summary(here: Ranks, request: Request, transfer: Transfer | None) -> Summary:
-    mine = None
+    mine = _Counts()
     if transfer is not None:
         counts = transfer.counts
         links = counts[Kind.SYMLINK] + counts[Kind.LINK]
-        mine = _Counts(counts[Kind.FILE], transfer.size_bytes, links, counts[Kind.DIRECTORY])
-    parts = [one for one in here.everyone(mine) if one is not None]
-    return Summary(
-        request.dataset,
-        len(parts),
-        sum(one.files for one in parts),
-        sum(one.size_bytes for one in parts),
-        sum(one.links for one in parts),
-        sum(one.directories for one in parts),
-    )
+        mine = _Counts(1, counts[Kind.FILE], transfer.size_bytes, links, counts[Kind.DIRECTORY])
+    return Summary(request.dataset, *astuple(here.total(mine)))

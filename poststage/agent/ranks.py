@@ -111,7 +111,9 @@ class Ranks:
     each is the plain thing.
     """
 
-    def __init__(self, world: "MPI.Comm | None" = None, node: "MPI.Comm | None" = None) -> None:
+    def __init__(
+        self, world: "MPI.Intracomm | None" = None, node: "MPI.Intracomm | None" = None
+    ) -> None:
         self._world, self._on_node = world, node
         self.rank, self.size = (world.rank, world.size) if world else (0, 1)
         self.node_rank, self.node_size = (node.rank, node.size) if node else (0, 1)
@@ -120,8 +122,12 @@ class Ranks:
         """Whether all ranks know of the error that is ending the command."""
 
     def everyone(self, value: Value) -> list[Value]:
-        """Every rank's `value`, by rank, on all ranks."""
+        """Every rank's `value`, by rank, on all ranks: of many ranks, for what seldom happens."""
         return [value] if self._world is None else self._world.allgather(value)
+
+    def total(self, value: Value) -> Value:
+        """The sum (+) of all ranks' values, on all ranks; none sees more than a few others'."""
+        return value if self._world is None else self._world.allreduce(value)
 
     def from_first(self, value: Value) -> Value:
         """Rank 0's `value`, on all ranks."""
@@ -157,9 +163,8 @@ class Ranks:
             yield
         except Exception as error:  # noqa: BLE001 - told to all ranks and raised on rank 0
             failure, cause = failure_of(error), error
-        failures = self.everyone(failure)
-        if any(failures):
-            self._fail(failures, cause)
+        if self.total(int(failure is not None)):
+            self._fail(self.everyone(failure), cause)
 
     def _fail(self, failures: Sequence[Failure | None], cause: Exception | None) -> NoReturn:
         self.agreed = True
@@ -173,12 +178,12 @@ class Ranks:
         raise error from cause
 
     def _number_nodes(self) -> tuple[int, int]:
-        """This node's number and how many there are, by their first ranks."""
+        """This node's number and how many there are, in the order of their first ranks."""
         if self._world is None or self._on_node is None:
             return 0, 1
-        first = self._on_node.bcast(self.rank)
-        firsts = sorted(set(self._world.allgather(first)))
-        return firsts.index(first), len(firsts)
+        is_first = int(self.node_rank == 0)
+        up_to_here = self._world.scan(is_first)
+        return self._on_node.bcast(up_to_here - 1), self._world.allreduce(is_first)
 
 
 @contextmanager

@@ -16,6 +16,23 @@ _LOCK_S = 5.0  # a finalizer that has just met the file lets go of it at once
 _UNTOUCHED = "nothing was started"
 
 
+def directories(state_dir: Path, dataset: str, parts: int) -> list[bytes]:
+    """All directories that the state files of `dataset` lie in, top first."""
+    top = os.path.abspath(os.fsencode(state_dir))
+    own = os.path.join(top, layout.dataset_dir_name(dataset))
+    return [top, own, *(os.path.join(own, place) for place in layout.places(parts))]
+
+
+def prepare(state_dir: Path, dataset: str, parts: int) -> None:
+    """Make `directories`, durably. PoststageError if they cannot be made."""
+    changed: dict[bytes, None] = {}
+    with explain.explained(f"state directory {state_dir}", _UNTOUCHED):
+        for path in directories(state_dir, dataset, parts):
+            changed.update(dict.fromkeys([*places.make_path(path), os.path.dirname(path)]))
+        for path in changed:
+            places.sync_readable(path)
+
+
 class Recording:
     """The open state file of one transfer; its lock is held until `release` or `discard`.
 
@@ -23,7 +40,9 @@ class Recording:
     `release` make sense, because what the file holds is not known.
     """
 
-    def __init__(self, state_dir: Path, head: Head) -> None:
+    def __init__(self, state_dir: Path, head: Head, settled: set[bytes] | None = None) -> None:
+        """`settled` are directories whose names are known to be durable; it grows by those here."""
+        self._settled = set() if settled is None else settled
         self._top = os.path.abspath(os.fsencode(state_dir))
         self._dataset_dir = os.path.join(self._top, layout.dataset_dir_name(head.dataset))
         self.path = os.path.join(self._dataset_dir, layout.state_path(head.part, head.parts))
@@ -51,11 +70,7 @@ class Recording:
             if handle is not None:
                 self._writer.handle(handle)
             self._writer.sync()
-            # Another rank may have made these a moment ago and not yet synced them.
-            places.sync_dirs(
-                dict.fromkeys([*self._changed, self._top, self._dataset_dir, self._directory])
-            )
-            places.sync_readable(os.path.dirname(self._top))
+            self._sync_names()
 
     def started(self, late_handle: str | None) -> None:
         """Append that the backend has started; never raises for a disk that is full now.
@@ -92,6 +107,20 @@ class Recording:
             if seen is not None and os.path.samestat(seen, os.fstat(self._writer.fd)):
                 fsops.unlink(self._dir_fd, self._name)
         self.release()
+
+    def _sync_names(self) -> None:
+        """Make the file's name durable, and those of the directories that it lies in."""
+        lies_in = dict.fromkeys([self._top, self._dataset_dir, self._directory])
+        # Another rank may have made these a moment ago and not yet synced them.
+        above = [os.path.dirname(path) for path in lies_in if path not in self._settled]
+        theirs = os.path.dirname(self._top)
+        changed = dict.fromkeys([*self._changed, *above, self._directory])
+        places.sync_dirs(path for path in changed if path != theirs)
+        if theirs in self._changed:
+            places.sync_dirs([theirs])
+        elif theirs in changed:
+            places.sync_readable(theirs)
+        self._settled.update(lies_in)
 
     def _create(self, head: Head) -> StateWriter:
         with explain.explained(self._what, _UNTOUCHED):

@@ -48,7 +48,7 @@ class Transfer:
         self._index: dict[bytes, int] = {}  # destination → index of its entry
         self._directories: list[bytes] = []  # those with an entry
         self._parents: set[bytes] = set()
-        self._recording = Recording(agent.state_dir, head)
+        self._recording = Recording(agent.state_dir, head, agent.settled)
 
     @property
     def state_file(self) -> bytes:

@@ -54,7 +54,7 @@ def lay(top: Path, shape: Shape, *, seen: Path | None = None) -> None:
             _made(state, _dataset()) as parts,
             _made(top_fd, _FILES) as files,
         ):
-            for place in _places(shape):
+            for place in layout.places(shape.ranks):
                 fsops.make_dir(parts, place, 0o700)
             for rank in range(shape.ranks):
                 with _made(files, b"%d" % rank) as directory:
@@ -89,7 +89,7 @@ def take_away(top: Path, shape: Shape) -> None:
             for rank in range(shape.ranks):
                 _remove(files, b"%d" % rank, _names(rank, shape))
         with _below(top_fd, _STATE) as state:
-            _remove(state, _dataset(), _records(shape), _places(shape))
+            _remove(state, _dataset(), _records(shape), layout.places(shape.ranks))
         _remove(top_fd, _FILES, ())
         _remove(top_fd, _STATE, (layout.LOCK_NAME, layout.report_name(_dataset())))
 
@@ -130,13 +130,6 @@ def _records(shape: Shape) -> Iterator[bytes]:
     for rank in range(shape.ranks):
         path = layout.state_path(rank, shape.ranks)
         yield from (path, layout.done_name(path))
-
-
-def _places(shape: Shape) -> list[bytes]:
-    """The directories in the dataset's own that its parts lie in."""
-    if shape.ranks <= layout.PARTS_IN_DIR:
-        return []
-    return [layout.place_of(part) for part in range(0, shape.ranks, layout.PARTS_IN_DIR)]
 
 
 def _wrong_file(directory: int, rank: int, index: int, shape: Shape) -> str:

@@ -68,6 +68,13 @@ def place_of(part: int) -> bytes:
     return b"%d.parts" % (part // PARTS_IN_DIR)
 
 
+def places(parts: int) -> list[bytes]:
+    """All such directories of a dataset of `parts` parts; none of a small one."""
+    if parts <= PARTS_IN_DIR:
+        return []
+    return [place_of(part) for part in range(0, parts, PARTS_IN_DIR)]
+
+
 def is_place(name: bytes) -> bool:
     """Whether a directory in that of a dataset has the name of one that its parts lie in."""
     return _PLACE.fullmatch(name) is not None

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from typing import Any
 
 import pytest
 
@@ -72,6 +73,7 @@ def test_one_process_alone_is_the_first_of_everything() -> None:
     with ranks.job({}) as here:
         assert (here.rank, here.size, here.node, here.nodes) == (0, 1, 0, 1)
         assert here.everyone("x") == here.collect("x", job_wide=True) == ["x"]
+        assert here.total(3) == 3
         assert here.from_first("x") == here.deal(["x"], job_wide=False) == "x"
 
 
@@ -109,3 +111,29 @@ def test_an_mpi_that_cannot_be_loaded_is_explained(monkeypatch: pytest.MonkeyPat
 
 def test_the_launchers_variables_are_those_of_the_environment() -> None:
     assert not ranks.is_launched({k: v for k, v in os.environ.items() if k.startswith("PYTEST")})
+
+
+class Large:
+    """A communicator of many ranks, of which nobody is to hear of everybody."""
+
+    rank, size = 5, 100_000
+
+    def allreduce(self, sendobj: Any) -> Any:
+        """What one rank says, of all of them."""
+        return sendobj * self.size
+
+    def scan(self, sendobj: Any) -> Any:
+        """What one rank says, of those up to this one."""
+        return sendobj * (self.rank + 1)
+
+    def bcast(self, sendobj: Any) -> Any:
+        """The first one's."""
+        return sendobj
+
+
+def test_where_nothing_fails_no_rank_hears_of_every_other() -> None:
+    here = Ranks(Large(), Large())  # type: ignore[arg-type] # an allgather has nothing to call
+    with here.together():
+        assert here.total(1) == Large.size
+    with pytest.raises(AttributeError, match="allgather"):
+        here.everyone("x")

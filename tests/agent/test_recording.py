@@ -2,14 +2,15 @@
 
 import os
 import resource
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from poststage.agent.recording import Recording
+from poststage.agent.recording import Recording, directories, prepare
 from poststage.durable import lock
 from poststage.errors import PoststageError, RunAgainError, StateFileError, UsageError
 from poststage.model import Entry, Head, Kind, Meta
@@ -201,3 +202,45 @@ def test_a_part_of_a_large_dataset_lies_with_its_neighbours(state_dir: Path) -> 
     (state_dir / "set%2Fa/4100.done").touch()
     with pytest.raises(UsageError, match="on record already"):
         Recording(state_dir, head)
+
+
+def synced(action: Callable[[], object]) -> list[str]:
+    """The files and directories that `action` syncs, by name."""
+    seen: list[str] = []
+
+    def hook(event: str, args: tuple[object, ...]) -> None:
+        if event == "poststage.fsync" and listening:
+            seen.append(os.path.basename(os.readlink(f"/proc/self/fd/{args[0]}")))
+
+    listening = [True]
+    sys.addaudithook(hook)
+    action()
+    listening.clear()
+    return seen
+
+
+def test_what_is_durable_already_is_not_synced_by_each_rank(state_dir: Path) -> None:
+    prepare(state_dir, HEAD.dataset, HEAD.parts)
+    settled = set(directories(state_dir, HEAD.dataset, HEAD.parts))
+    recording = Recording(state_dir, HEAD, settled)
+    assert synced(lambda: recording.commit(None)) == ["2.state", "set%2Fa"]
+    recording.release()
+
+
+def test_who_knows_nothing_syncs_all_that_the_name_hangs_on(state_dir: Path) -> None:
+    settled: set[bytes] = set()
+    state_dir.mkdir(exist_ok=True)
+    names = ["2.state", state_dir.parent.name, state_dir.name, "set%2Fa"]
+    recording = Recording(state_dir, HEAD, settled)
+    assert sorted(synced(lambda: recording.commit(None))) == sorted(names)
+    recording.release()
+    later = Recording(state_dir, msgspec.structs.replace(HEAD, dataset="b"), settled)
+    assert sorted(synced(lambda: later.commit(None))) == sorted(["2.state", state_dir.name, "b"])
+    later.release()
+
+
+def test_all_directories_of_a_large_dataset_are_prepared_at_once(state_dir: Path) -> None:
+    prepare(state_dir, "d", 9000)
+    made = [os.fsdecode(path) for path in directories(state_dir, "d", 9000)]
+    assert made[2:] == [f"{state_dir}/d/{number}.parts" for number in range(3)]
+    assert all(map(os.path.isdir, made))
