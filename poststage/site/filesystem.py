@@ -104,7 +104,7 @@ def _locks(fd: int, what: str) -> Finding:
             return note(
                 what,
                 "flock does not keep a second opener out",
-                "mount it with flock; until then only the backend tells who still writes",
+                "mount it with flock: finalize refuses to work where nobody can be kept out",
             )
     finally:
         os.close(first)

@@ -57,10 +57,6 @@ class FinalizeScene(Struct, frozen=True):
     publish: str = "file"
     move: bool = False
 
-    @property
-    def locks_again(self) -> bool:
-        return self.done_status != 0  # there is work left that waits for a person
-
     def arguments(self, root: Path) -> tuple[object, ...]:
         return str(root / os.fsdecode(STATE_DIR)), str(self.site), self.publish
 

@@ -20,7 +20,6 @@ class ForgetScene(Struct, frozen=True):
     promises: tuple[Promise, ...] = ()
     done_status: int = 0
     settles: bool = True
-    locks_again: bool = True
 
     def arguments(self, root: Path) -> tuple[object, ...]:
         return str(root / "state"), str(self.site)

@@ -54,10 +54,6 @@ class Scene(Protocol):
         """The exit status of a run that has done all that can be done."""
 
     @property
-    def locks_again(self) -> bool:
-        """Whether a run that finds nothing to do takes the lock nevertheless."""
-
-    @property
     def settles(self) -> bool:
         """Whether a run can settle everything."""
 

@@ -22,7 +22,6 @@ class StandinScene(Struct, frozen=True):
     target: str = "tests.crash.standin:publish"
     done_status: int = 0
     settles: bool = True
-    locks_again: bool = False
 
     def arguments(self, root: Path) -> tuple[object, ...]:
         return str(root), self.defect

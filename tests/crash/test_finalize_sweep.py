@@ -3,6 +3,7 @@
 Points are drawn by seed; POSTSTAGE_CRASH=ci draws more, =full takes all of them.
 """
 
+import errno
 import itertools
 import os
 import random
@@ -12,14 +13,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.crash import reorder, sweep, vendor
+from poststage.errors import ExitCode
+from tests.crash import laws, reorder, sweep, trees, vendor
 from tests.crash.axl_cases import AXL_CASES
 from tests.crash.finalize_cases import CASES, MODES, Case, kinds
 from tests.crash.forget_scene import ForgetScene
 from tests.crash.forkserver import ForkServer, Job
 from tests.crash.programs import MODULES
 from tests.crash.runs import MINE, RUNS, rig_of, warm
-from tests.crash.shim import Shim
+from tests.crash.shim import Action, Injection, Kind, Shim
 from tests.crash.sites import Deal
 from tests.crash.sweep import Rig
 from tests.crash.tally import LEVEL, Level, budget, count
@@ -170,6 +172,19 @@ def test_whatever_order_the_disk_took_its_writes_in_no_law_is_broken(
     rig = rig_of(server, site, case, run, mode)
     states = reorder.judged(rig, budget=budget(sample=4, ci=12), unsynced=unsynced)
     assert count("reordering", states) == ""
+
+
+@pytest.mark.parametrize("error", [errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK])
+def test_where_nobody_can_be_kept_out_it_says_so_and_touches_nothing(
+    server: ForkServer, site: Path, error: int
+) -> None:
+    rig = rig_of(server, site, CASES[0], "as the owner", 0o640)
+    before = rig.lay()
+    refused = rig.run(Injection(Action.REFUSE, 1, error=error, sticky=True, mask=Kind.LOCK))
+    assert refused.status == ExitCode.PERMISSION
+    assert "has no locks (flock" in refused.output
+    assert laws.violations(rig.scene, before, trees.look(rig.root), settled=False) == []
+    assert not rig.scene.settled(trees.look(rig.root))
 
 
 def test_forget_stopped_anywhere_touches_no_file_of_a_job_and_can_be_done_again(

@@ -67,6 +67,38 @@ def test_the_lock_file_stays_so_that_nobody_locks_a_name_that_is_gone(tmp_path: 
     assert path.exists()
 
 
+def test_a_lock_file_that_is_there_is_not_changed_by_locking_it(tmp_path: Path) -> None:
+    path = tmp_path / ".lock"
+    path.write_bytes(b"whatever")
+    os.utime(path, ns=(1, 2))
+    before, above = path.stat(), tmp_path.stat()
+    with held(path, timeout_s=0, what="x"):
+        pass
+    assert path.stat() == before
+    assert tmp_path.stat() == above
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a file system")
+def test_who_locks_the_directory_for_lack_of_room_keeps_out_who_finds_room_again(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / ".lock"
+    mount = ["mount", "-t", "tmpfs", "-o"]
+    subprocess.run([*mount, "nr_inodes=1", "none", tmp_path], check=True)
+    try:
+        with holder(path) as process:
+            assert not path.exists()
+            for room in ("1", "9"):
+                subprocess.run([*mount, f"remount,nr_inodes={room}", tmp_path], check=True)
+                with pytest.raises(RunAgainError), held(path, timeout_s=0, what="x"):
+                    pytest.fail("two holders")
+            process.kill()
+        with holder(path), pytest.raises(RunAgainError), held(path, timeout_s=0, what="x"):
+            pytest.fail("two holders")
+    finally:
+        subprocess.run(["umount", tmp_path], check=True)
+
+
 def test_what_is_planted_under_the_locks_name_is_neither_followed_nor_emptied(
     tmp_path: Path,
 ) -> None:
