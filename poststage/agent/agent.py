@@ -36,14 +36,15 @@ def open_agent(
     part, unless `Agent.transfer` is told otherwise. Not collective.
 
     Raises:
-        UsageError: no `state_dir` and none in POSTSTAGE_STATE_DIR, wrong site settings, a
-            backend that the site does not allow, or an MPI that took each process for the
-            only one.
+        UsageError: no `state_dir` and none in POSTSTAGE_STATE_DIR, or an empty one; wrong site
+            settings, a backend that the site does not allow, or an MPI that took each process
+            for the only one.
     """
-    where = state_dir or os.environ.get(STATE_DIR)
-    if not where:
+    where = os.environ.get(STATE_DIR) if state_dir is None else state_dir
+    if not where or not os.fspath(where):
+        fact = "none was named" if where is None else "its name is empty"
         raise UsageError(
-            "state directory: none was named; nothing was recorded",
+            f"state directory: {fact}; nothing was recorded",
             hint=f"give --state-dir (state_dir in Python) or set {STATE_DIR}",
         )
     part, parts = (0, 1) if comm is None else (comm.Get_rank(), comm.Get_size())

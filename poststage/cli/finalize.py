@@ -16,7 +16,7 @@ from poststage.cli.common import (
     site_option,
     version_option,
 )
-from poststage.cli.values import PATH, SCHEDULERS, SECONDS
+from poststage.cli.values import PATH, SCHEDULERS, SECONDS, WORD
 from poststage.errors import UsageError
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ def _scheduler_options(command: Command) -> Command:
             click.option(
                 "--job",
                 metavar="ID",
+                type=WORD,
                 help="Wait until this job's processes are gone; without --dir, what it recorded.",
             ),
             click.option(
@@ -94,7 +95,10 @@ def _scheduler_options(command: Command) -> Command:
     "--jobs", type=click.IntRange(min=1), metavar="N", help="Worker processes; else it chooses."
 )
 @click.option(
-    "--user", metavar="NAME", help="As root: finalize as this user; else STATEDIR's owner."
+    "--user",
+    metavar="NAME",
+    type=WORD,
+    help="As root: finalize as this user; else STATEDIR's owner.",
 )
 @_scheduler_options
 @site_option

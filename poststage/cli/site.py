@@ -10,7 +10,7 @@ from msgspec import structs
 from poststage import backends, config
 from poststage.cli import render
 from poststage.cli.common import emit_json, exit_on_error, json_option, site_option
-from poststage.cli.values import PATH
+from poststage.cli.values import PATH, WORD
 from poststage.errors import ExitCode, UsageError
 from poststage.names import shown
 from poststage.site import hooks
@@ -121,7 +121,7 @@ def hook(name: str, *, changes: tuple[str, ...], site: Path | None) -> None:
     type=PATH,
     help="Try out this directory's file system too; a destination's likewise.",
 )
-@click.option("--user", metavar="NAME", help="Look whether this user is known here.")
+@click.option("--user", metavar="NAME", type=WORD, help="Look whether this user is known here.")
 @site_option
 @json_option
 def check(

@@ -23,7 +23,7 @@ from poststage.cli.common import (
 )
 from poststage.cli.naming import require_dataset
 from poststage.cli.owner import become_owner
-from poststage.cli.values import SECONDS
+from poststage.cli.values import BYTES_PATH, SECONDS
 from poststage.errors import ExitCode, PoststageError, worst
 from poststage.model import TransferState
 from poststage.names import shown, to_text
@@ -75,7 +75,7 @@ def wait(
 @click.option(
     "--temp",
     metavar="FILE",
-    type=click.Path(path_type=bytes),
+    type=BYTES_PATH,
     help="Only the transfer that this temp file names, its state file there or not.",
 )
 @site_option

@@ -43,6 +43,15 @@ def test_no_state_directory_is_an_error(vendor: Vendor, monkeypatch: pytest.Monk
     assert "POSTSTAGE_STATE_DIR" in caught.value.hint
 
 
+@pytest.mark.parametrize("empty", ["", b""])
+def test_an_empty_name_is_not_the_environments_state_directory(
+    vendor: Vendor, state_dir: Path, monkeypatch: pytest.MonkeyPatch, empty: str
+) -> None:
+    monkeypatch.setenv("POSTSTAGE_STATE_DIR", str(state_dir))
+    with pytest.raises(UsageError, match="its name is empty"):
+        poststage.open_agent(empty)
+
+
 def test_opening_makes_nothing(vendor: Vendor, state_dir: Path) -> None:
     with poststage.open_agent(state_dir):
         pass
