@@ -19,7 +19,8 @@ def load(name: str, settings: config.Settings) -> Backend:
     """
     if name not in settings.allowed_backends:
         raise UsageError(
-            f"backend {shown(name)} is not allowed here; nothing was loaded",
+            f"backend {shown(name)} is not allowed here, by [site] allowed_backends; "
+            "nothing was loaded",
             hint="the site's allowed_backends: " + ", ".join(settings.allowed_backends),
         )
     found = list(entry_points(group=GROUP, name=name))

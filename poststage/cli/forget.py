@@ -176,8 +176,7 @@ def _remove(state_dir_fd: int, decision: Decision) -> Decision:
         try:
             if any(_is_recording(dir_fd, state) for state in group.pending):
                 return Decision(group, decision.dataset, "its agent holds a state file of it")
-            if name:
-                _unlink(above_fd, report_name(name))
+            _unlink(above_fd, report_name(name))
             for state in group.done + group.pending:
                 _unlink(dir_fd, state)
                 verdicts.drop(dir_fd, state)
@@ -232,6 +231,6 @@ def _report(decisions: Sequence[Decision], *, dry_run: bool) -> None:
     if len(left) > _LISTED:
         say(f"left {len(left) - _LISTED} more")
     for decision in kept[:_LISTED]:
-        say(f"kept {shown(decision.dataset)}: {decision.kept}")
+        say(f"kept {shown(decision.dataset) or '.'}: {decision.kept}")
     if len(kept) > _LISTED:
         say(f"kept {len(kept) - _LISTED} more")

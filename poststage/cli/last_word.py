@@ -22,9 +22,7 @@ def last_word(state_dir: Path, group: Group) -> DatasetReport | None:
     if found is None:
         return None
     try:
-        told_ns = os.lstat(
-            os.path.join(top, report_name(group.directory or b"finalize"))
-        ).st_mtime_ns
+        told_ns = os.lstat(os.path.join(top, report_name(group.directory))).st_mtime_ns
         below = os.path.join(top, group.directory)
         written = [os.lstat(os.path.join(below, name)).st_mtime_ns for name in group.pending]
     except OSError:

@@ -55,7 +55,8 @@ def resume(*, state_dir: Path, dataset: str | None, site: Path | None, as_json: 
             answers[path].state is TransferState.STOPPED and _goes_on(answer.state)
             for path, answer in after.items()
         )
-        say(f"{went_on} of {len(transfers)} open transfers were stopped and go on")
+        if transfers:
+            say(f"{went_on} of {len(transfers)} open transfers were stopped and go on")
         stuck = {ExitCode.RUN_AGAIN for answer in after.values() if not _goes_on(answer.state)}
         raise SystemExit(int(worst(codes | stuck)))
 

@@ -3,14 +3,17 @@
 import sys
 import textwrap
 from collections.abc import Iterable
+from itertools import groupby
 
 from poststage.cli import render
 from poststage.cli.common import say
 from poststage.errors import EXIT_MEANING, ExitCode
 from poststage.finalize.prepare import HELD_BACK
+from poststage.finalize.probes import AGENT_STOPPED, NEVER_STARTED
 from poststage.finalize.report import DatasetReport, Problem, Report
 from poststage.finalize.work import STOPPED
 from poststage.names import from_text, shown
+from poststage.statefile.axl import NEVER_DISPATCHED
 
 _LISTED = 20
 _WIDTH = 80
@@ -19,8 +22,8 @@ _ROWS = 50
 _DETAILED = 20  # datasets whose problems are listed
 
 _ADVICE = {
-    "failed": "nothing of this dataset's copy was published, and what had arrived of it is "
-    "deleted; a file of that name is an older one or another dataset's. Unless that is the one "
+    "failed": "nothing of such a file was published, and what had arrived of it is deleted; if "
+    "one of that name is there, it is an older one or another dataset's. Unless that is the one "
     "you want: hand it over again from where its source still is, else compute it again",
     "lost": "compare what is kept with what you expect, then move it by hand or send it again",
     "conflict": "both files are kept; decide which one you want",
@@ -28,13 +31,25 @@ _ADVICE = {
     "unknown": "remove the cause, then run finalize again; nothing was deleted",
 }
 
-_RUNNING = {
+_NOT_BEGUN = (
+    "nothing was handed over, so nothing of it is here; hand it over again from where its "
+    "source still is. `poststage forget --failed` removes the record"
+)
+_ADVICE_BY_REASON = {
+    AGENT_STOPPED: _NOT_BEGUN,
+    NEVER_DISPATCHED: _NOT_BEGUN,
+    NEVER_STARTED: _NOT_BEGUN,
     HELD_BACK: "the rest of the dataset is told with it; when that will not arrive, "
     "`finalize --publish file` publishes what is ready",
     STOPPED: "waiting does not help: `poststage resume` where the source is, or "
     "`poststage cancel`; then finalize again",
 }
-"""How the reason begins → the advice, where waiting is not the one to give."""
+"""How the reason begins → the advice, where its verdict's is not the one to give."""
+_UNREADABLE = (
+    "its files are as they were left. `poststage show` prints what can be read of it; remove "
+    "what keeps it from being read and run finalize again, or end its files by hand, then move "
+    "it away"
+)
 
 
 def print_report(report: Report) -> None:
@@ -60,7 +75,7 @@ def print_report(report: Report) -> None:
 def _row(one: DatasetReport) -> tuple[str, ...]:
     left = ", ".join(f"{n} {word}" for word, n in one.files.items() if word != "published")
     return (
-        shown(one.dataset),
+        _name(one),
         f"{one.parts_seen}/{one.parts or '?'}",
         str(one.files.get("published", 0)),
         render.size(one.published_bytes),
@@ -74,18 +89,18 @@ def _problems(one: DatasetReport) -> None:
         missing = ", ".join(map(str, one.missing_parts[:10]))
         more = one.parts - one.parts_seen - len(one.missing_parts[:10])
         also = f" and {more} more" if more > 0 else ""
-        say(f"\n{shown(one.dataset)}: no state file of part {missing}{also}: those ranks ended")
+        say(f"\n{_name(one)}: no state file of part {missing}{also}: those ranks ended")
         say("  before they recorded anything, or their state files were removed")
     if not one.problems:
         return
-    say(f"\n{shown(one.dataset)}:")
-    for problem in one.problems[:_LISTED]:
-        say(f"  {problem.verdict:9s} {_what(problem)}")
-        say(f"            {problem.reason}")
-        if problem.source_gone:
-            source = shown(from_text(problem.source))
-            say("            its source is gone, or cannot be seen from here:")
-            say(f"            {source}")
+    say(f"\n{_name(one)}:")
+    alike = groupby(one.problems[:_LISTED], lambda problem: (problem.verdict, _reason(problem)))
+    for (verdict, reason), found in alike:
+        problems = list(found)
+        for problem in problems:
+            say(f"  {verdict:9s} {_what(problem)}")
+        say(f"            {reason}")
+        _sources(problems)
     if one.problems_in_all > _LISTED:
         say(f"  … and {one.problems_in_all - _LISTED} more; the dataset's report lists them")
     for advice in _advices(one.problems):
@@ -97,6 +112,24 @@ def _problems(one: DatasetReport) -> None:
                 subsequent_indent=_INDENT,
             )
         )
+
+
+def _sources(problems: Iterable[Problem]) -> None:
+    gone = [problem for problem in problems if problem.source_gone]
+    if gone:
+        whose = "its source is" if len(gone) == 1 else "their sources are"
+        say(f"            {whose} gone, or cannot be seen from here:")
+    for problem in gone:
+        say(f"            {shown(from_text(problem.source))}")
+
+
+def _name(one: DatasetReport) -> str:
+    return shown(one.dataset) or "."
+
+
+def _reason(problem: Problem) -> str:
+    """Why; what is named already is not named again."""
+    return problem.reason.removeprefix(f"{_what(problem)}: ")
 
 
 def _what(problem: Problem) -> str:
@@ -111,10 +144,11 @@ def _advices(problems: Iterable[Problem]) -> list[str]:
 
 
 def _advice(one: Problem) -> str:
-    if one.verdict == "running":
-        for begin, words in _RUNNING.items():
-            if one.reason.startswith(begin):
-                return words
+    for begin, words in _ADVICE_BY_REASON.items():
+        if one.reason.startswith(begin):
+            return words
+    if one.verdict == "unknown" and not one.destination:
+        return _UNREADABLE
     return _ADVICE[one.verdict]
 
 

@@ -17,6 +17,7 @@ from poststage.statefile import axl
 _NOTHING_TO_MOVE = Answer(TransferState.FULLSUCCESS)
 _COPIED_BY_ITSELF = Answer(TransferState.PARTIALSUCCESS, reason="nobody copies it any more")
 _PATIENCE_LEAST_S = 0.5
+AGENT_STOPPED = "its agent was stopped while recording; nothing of it was started"
 NEVER_STARTED = "its transfer was never started: the job ended first"
 
 
@@ -148,7 +149,7 @@ def _without_asking(pending: Pending) -> Answer | None:
     if pending.agent_alive:
         return Answer(TransferState.INPROGRESS, reason="its agent is still recording it")
     if not pending.recorded:
-        reason = "its agent was stopped while recording; nothing of it was started"
+        reason = AGENT_STOPPED
         if pending.backend == axl.BACKEND:
             reason = axl.NEVER_DISPATCHED
         return Answer(TransferState.CANCELED, reason=reason)

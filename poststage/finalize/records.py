@@ -68,7 +68,7 @@ def _still(report: DatasetReport) -> DatasetReport:
 
 
 def _path(state_dir: Path, directory: bytes) -> bytes:
-    return os.path.join(os.fsencode(state_dir), report_name(directory or b"finalize"))
+    return os.path.join(os.fsencode(state_dir), report_name(directory))
 
 
 def _by() -> dict[str, Any]:

@@ -42,7 +42,7 @@ class Tally:
                 code = ExitCode.OK if ended.verdict is Verdict.PUBLISHED else ExitCode.NEEDS_PERSON
                 one = Outcome(ended.verdict, ended.reason, code)
             self._add(entry, one, state.head.part)
-        if not state.recorded:
+        if not (state.recorded or job.outcomes):
             self.add_unrecorded(job.answer, state.head.part, job.pending.path)
 
     def add_unrecorded(self, answer: Answer, part: int, state_file: bytes) -> None:

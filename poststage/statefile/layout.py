@@ -54,8 +54,8 @@ def dataset_dir_name(dataset: str) -> bytes:
 
 
 def report_name(dataset_dir: bytes) -> bytes:
-    """The report beside the directory `dataset_dir`."""
-    return dataset_dir + REPORT_SUFFIX
+    """The report beside the directory `dataset_dir`; of STATEDIR itself (empty) the one in it."""
+    return (dataset_dir or b"finalize") + REPORT_SUFFIX
 
 
 def state_name(part: int) -> bytes:

@@ -47,7 +47,7 @@ def test_the_directories_of_a_large_datasets_parts_go_with_them(tmp_path: Path) 
         (path.parent / f"{part // 4096}.parts").mkdir()
         path.rename(path.parent / f"{part // 4096}.parts" / path.name)
     ended = forget(tmp_path)
-    assert ended.err == "forgot 1 dataset (2 state files)\n"
+    assert ended.err.startswith("forgot 1 dataset (2 state files)\n")
     assert names(tmp_path) == set()
 
 

@@ -6,9 +6,11 @@ from msgspec.structs import replace
 from poststage.cli.verdicts import print_report
 from poststage.errors import ExitCode
 from poststage.finalize.prepare import HELD_BACK
+from poststage.finalize.probes import AGENT_STOPPED, NEVER_STARTED
 from poststage.finalize.report import DatasetReport, Problem, Report
 from poststage.finalize.work import STOPPED
 from poststage.model import Verdict
+from poststage.statefile.axl import NEVER_DISPATCHED
 
 DONE = DatasetReport(
     "step.0",
@@ -141,7 +143,8 @@ def test_what_waits_names_what_it_waits_for(
 def test_failed_is_told_of_this_handing_over_alone(capsys: pytest.CaptureFixture[str]) -> None:
     """The same file may have arrived by another one."""
     text = " ".join(printed(capsys, bad()).split())
-    assert "failed: nothing of this dataset's copy was published" in text
+    assert "failed: nothing of such a file was published" in text
+    assert "it is an older one or another dataset's" in text
 
 
 def test_of_very_many_datasets_with_problems_the_rest_is_counted(
@@ -150,3 +153,29 @@ def test_of_very_many_datasets_with_problems_the_rest_is_counted(
     text = printed(capsys, *(replace(bad(), dataset=f"set.{n}") for n in range(120)))
     assert text.count("no space left") == 20
     assert "… and the problems of 100 datasets more; --json has all" in text
+
+
+@pytest.mark.parametrize("reason", [AGENT_STOPPED, NEVER_DISPATCHED, NEVER_STARTED])
+def test_what_was_never_begun_is_not_said_to_have_been_deleted(
+    capsys: pytest.CaptureFixture[str], reason: str
+) -> None:
+    text = " ".join(printed(capsys, bad(reason=reason)).split())
+    assert "failed: nothing was handed over" in text
+    assert "deleted" not in text
+
+
+def test_a_state_file_that_cannot_be_read_is_named_once_and_has_its_own_advice(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    damage = bad(verdict="unknown", destination="", state_file="/s/d/0.state", part=-1)
+    damage = replace(damage, problems=(replace(damage.problems[0], reason="/s/d/0.state: cut"),))
+    text = printed(capsys, replace(damage, dataset=""))
+    assert text.count("/s/d/0.state") == 1
+    assert "\n.:\n  unknown   /s/d/0.state\n            cut\n" in text
+    assert "`poststage show`" in text
+
+
+def test_a_reason_that_many_share_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
+    text = printed(capsys, bad(3, source_gone=True))
+    assert text.count("/dst/f") == text.count("/bb/f") == 3
+    assert text.count("no space left") == text.count("their sources are gone") == 1
