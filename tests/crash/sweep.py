@@ -59,8 +59,6 @@ class Rig:
         self.root, self.scene = root, scene
         self._known: dict[tuple[Hashable, bool], tuple[str, ...]] = {}
         """What came of a clean run over a state that a point has left."""
-        self.left: Hashable = None
-        """The state after the first injection of the last point."""
         self.before = self.lay()
         self.first = self.run(log=True)
         self.calls = self.shim.log()
@@ -110,13 +108,20 @@ class Rig:
             call = call or self.shim.fired_call
             unsynced = _unsynced(calls)
             unsure = unsure or injection.error in ABOUT_NAMES or unsynced
-            if number == 0:
-                self.left = self._key(now)
-                found += [] if fired else [f"the harness: nothing fired, {self.shim.count} calls"]
+            if number == 0 and not fired:
+                found.append(f"the harness: nothing fired, {self.shim.count} calls")
             found += self._judge_run(injection, outcome, before, now, unsynced=unsynced)
             found += self._judge_syncs(calls, before, now)
         found += self._afterwards(now, before, unsure=unsure)
         return Finding(injections, fired, call, tuple(found), outcome.output if found else "")
+
+    def recovery(self, injection: Injection) -> tuple[Hashable, list[Call]]:
+        """The state that `injection` leaves, and the calls of a run over it."""
+        self.lay()
+        self.run(injection)
+        left = self._key(trees.look(self.root))
+        self.run(log=True)
+        return left, self.shim.log()
 
     def _key(self, now: Tree) -> Hashable:
         return states.key(now, self.scene.known)
@@ -267,19 +272,18 @@ def _kill(at: int) -> Injection:
     return Injection(Action.KILL, at, mask=_MATTERS)
 
 
-def killed_twice(rig: Rig) -> Iterator[Finding]:
-    """The `double_kills` that there are: the second in each call that the recovery does make.
+def killed_twice(rig: Rig) -> Iterator[tuple[Injection, Injection]]:
+    """Those of `double_kills` that there are: the second at each call that the recovery makes.
 
     Where the first kill leaves a state that an earlier one has left, there is nothing new.
     """
     seen: set[Hashable] = set()
-    for one in range(1, rig.count(_MATTERS) + 1):
-        for two in itertools.count(1):
-            finding = rig.point(_kill(one), _kill(two))
-            if rig.left in seen or not finding.fired:
-                break
-            yield finding
-        seen.add(rig.left)
+    for one in map(_kill, range(1, rig.count(_MATTERS) + 1)):
+        left, calls = rig.recovery(one)
+        if left not in seen:
+            for two in range(1, sum(1 for call in calls if call.kind & _MATTERS) + 1):
+                yield one, _kill(two)
+        seen.add(left)
 
 
 Point = TypeVar("Point")
