@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from typing import Any
 
 _libc = ctypes.CDLL(None, use_errno=True)
+_libc_renameat2 = _libc.renameat2  # looked up once: it is called for every file
 _RENAME_NOREPLACE = 1
 _RENAME_EXCHANGE = 2
 # What file systems answer that lack a rename flag, hard links or syncfs.
@@ -261,7 +262,10 @@ def exchange(dir_fd: int, one: bytes, other: bytes) -> bool:
 
 
 def _renameat2(dir_fd: int, old: bytes, new: bytes, flags: int) -> None:
-    _call(_libc.renameat2, dir_fd, old, dir_fd, new, flags)
+    sys.audit("poststage.renameat2", dir_fd, old, dir_fd, new, flags)
+    if _libc_renameat2(dir_fd, old, dir_fd, new, flags) != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
 
 
 def link(dir_fd: int, existing: bytes, to_dir_fd: int, new: bytes) -> None:
@@ -316,9 +320,14 @@ def sync_filesystem(fd: int) -> None:
         OSError: ENOSYS where syncfs is not known to reach the disk: over FUSE it says 0 and
             the file system's own process never hears of it (fs/fuse/inode.c).
     """
-    if _type_of_filesystem(fd) not in _SYNCFS_TRUSTED:
+    if not syncs_filesystem(fd):
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
     _call(_libc.syncfs, fd)
+
+
+def syncs_filesystem(fd: int) -> bool:
+    """Whether `sync_filesystem` is known to reach the disk that `fd` lies on."""
+    return _type_of_filesystem(fd) in _SYNCFS_TRUSTED
 
 
 def _type_of_filesystem(fd: int) -> int:

@@ -7,14 +7,13 @@ then what needs those names. A batch costs a few flushes, not one for each file.
 import os
 from collections import defaultdict
 from collections.abc import Iterable
-from contextlib import suppress
-from itertools import groupby
+from itertools import groupby, islice
 
 from poststage import names
 from poststage.durable import fsops
 from poststage.errors import PoststageError
-from poststage.finalize import metadata
 from poststage.finalize.directories import finish_directory, make_directories
+from poststage.finalize.express import express
 from poststage.finalize.links import HAS_A_NAME, make_link, without_base
 from poststage.finalize.outcome import Outcome, outcome, refused
 from poststage.finalize.place import drop_replaced, place
@@ -22,12 +21,13 @@ from poststage.finalize.plan import Action
 from poststage.finalize.prepare import HELD_BACK, made_later, plan_only, prepare
 from poststage.finalize.seen import Fate
 from poststage.finalize.symlinks import prepare_symlink
+from poststage.finalize.syncing import sync_alone
 from poststage.finalize.work import Job, Step, Work
 from poststage.model import Entry, Kind, Verdict
 
 STOPPED = outcome(Verdict.RUNNING, "the finalizer was stopped before it came to this file")
 _NOT_ENDED = {Fate.PENDING: Verdict.RUNNING, Fate.UNKNOWN: Verdict.UNKNOWN}
-_MOVED = frozenset({Kind.FILE, Kind.SYMLINK})
+_STEPS_MAX = 8192  # at once
 
 
 def apply(jobs: list[Job], work: Work) -> None:
@@ -36,19 +36,28 @@ def apply(jobs: list[Job], work: Work) -> None:
     On return every PUBLISHED, FAILED and CONFLICT is durable.
     """
     make_directories([job for job in jobs if not job.pending.moves_files], work)
-    steps = [step for job in jobs for step in _prepared(job, work)]
-    steps = _synced(steps, work)
+    if not work.hold:
+        express(jobs, work)
+    left = (step for job in jobs for step in _prepared(job, work))
+    while steps := list(islice(left, _STEPS_MAX)):
+        _publish(_synced(steps, work), work)
+    _links(jobs, work)
+
+
+def _publish(steps: list[Step], work: Work) -> None:
+    """Carry out what was planned for files that are durable."""
     for step in steps:
         step.job.outcomes[step.index] = STOPPED if work.stopped() else place(step, work)
     _sync_directories((_named(step) for step in steps), work)
     _drop_replaced(steps, work)
-    _links(jobs, work)
 
 
 def dry_run(jobs: list[Job], work: Work) -> None:
     """Fill in what would come of the entries of `jobs`; change nothing."""
     for job in jobs:
-        for index, entry in job.open_entries:
+        for index, entry in enumerate(job.state.entries):
+            if index in job.state.ended:
+                continue
             would = _would_be if entry.kind is Kind.FILE else _would_make
             job.outcomes[index] = would(job, index, work)
 
@@ -82,22 +91,19 @@ def _would_make(job: Job, index: int, work: Work) -> Outcome:
 
 def finish_directories(jobs: Iterable[Job], work: Work, *, last: bool) -> None:
     """Outcomes of the DIRECTORY entries of `jobs`, the deepest first."""
+    jobs = list(jobs)
     found = [
         (entry.destination, index, entry, job)
         for job in jobs
-        for index, entry in job.open_entries
-        if entry.kind is Kind.DIRECTORY
+        for index, entry in job.open_entries(Kind.DIRECTORY)
     ]
-    jobs = list(jobs)
     make_directories(jobs, work)
     for _, index, entry, job in sorted(found, key=lambda one: one[0], reverse=True):
         job.outcomes[index] = finish_directory(entry, job, work, last=last)
 
 
 def _prepared(job: Job, work: Work) -> Iterable[Step]:
-    for index, entry in job.open_entries:
-        if entry.kind not in _MOVED:
-            continue
+    for index, entry in job.undecided():
         result = _prepared_one(job, index, entry, work)
         if isinstance(result, Step):
             yield result
@@ -149,7 +155,7 @@ def _synced(steps: list[Step], work: Work) -> list[Step]:
         except (OSError, PoststageError):
             for step in some:
                 if step.seen.entry.kind is Kind.FILE:  # a symlink is synced with its directory
-                    _sync_alone(step, work)
+                    _sync_step(step, work)
     return [step for step in steps if step.index not in step.job.outcomes]
 
 
@@ -157,25 +163,13 @@ def _has_content(step: Step) -> bool:
     return step.seen.temp is not None and step.plan.action is not Action.DELETE
 
 
-def _sync_alone(step: Step, work: Work) -> None:
-    """fsync one file after its filesystem reported an error, to learn whose error it was.
-
-    A failure is its outcome, and final: what is on the disk is unknown from then on, and a
-    later sync that succeeds says nothing about the lost write.
-    """
+def _sync_step(step: Step, work: Work) -> None:
     try:
-        fd = metadata.open_for_fsync(work.dirs.fd(step.directory), step.seen.entry.temp)
+        failed = sync_alone(work.dirs.fd(step.directory), step.seen.entry.temp)
     except (OSError, PoststageError) as error:
-        step.job.outcomes[step.index] = refused("opening it for fsync", error)
-        return
-    try:
-        fsops.sync(fd)
-    except OSError as error:
-        reason = f"fsync: {error.strerror}; what the disk holds is unknown; the temp file is kept"
-        step.job.outcomes[step.index] = outcome(Verdict.FAILED, reason)
-    finally:
-        with suppress(OSError):  # what close says is older than what fsync has said
-            os.close(fd)
+        failed = refused("opening it for fsync", error)
+    if failed is not None:
+        step.job.outcomes[step.index] = failed
 
 
 def _sync_directories(touched: Iterable[tuple[Job, int, bytes]], work: Work) -> None:
@@ -196,8 +190,7 @@ def _sync_directories(touched: Iterable[tuple[Job, int, bytes]], work: Work) -> 
 def _links(jobs: list[Job], work: Work) -> None:
     made: list[tuple[Job, int, bytes]] = []
     for job in jobs:
-        for index, entry in job.open_entries:
-            if entry.kind is Kind.LINK:
-                job.outcomes[index] = STOPPED if work.stopped() else make_link(job, entry, work)
-                made.append((job, index, names.split(entry.destination)[0]))
+        for index, entry in job.open_entries(Kind.LINK):
+            job.outcomes[index] = STOPPED if work.stopped() else make_link(job, entry, work)
+            made.append((job, index, names.split(entry.destination)[0]))
     _sync_directories(made, work)

@@ -2,14 +2,18 @@
 
 import os
 import time
+from collections.abc import Iterator
 
 from poststage.durable import fsops, lock
 from poststage.errors import RunAgainError
+from poststage.finalize.outcome import PUBLISHED
 from poststage.finalize.work import Job
 from poststage.model import Ended, Verdict
 from poststage.names import shown
 from poststage.statefile import StateWriter, read_state, verdicts
 from poststage.statefile.layout import FOREIGN_DONE_SUFFIX, beside, done_name
+
+_PUBLISHED = Ended(Verdict.PUBLISHED)
 
 
 def commit(job: Job, dir_fd: int) -> bool:
@@ -23,21 +27,16 @@ def commit(job: Job, dir_fd: int) -> bool:
         OSError: nothing is recorded; the next run comes to the same verdicts.
         RunAgainError: its agent has it open.
     """
-    found = [job.verdict(index) for index in range(len(job.state.entries))]
-    if job.state.recorded and all(verdict is Verdict.PUBLISHED for verdict in found):
+    indexes = job.outcomes.unmarked()
+    if job.state.recorded and all(job.verdict(index) is Verdict.PUBLISHED for index in indexes):
         _set_aside(job, dir_fd)
         return True
-    ended = {
-        index: Ended(one.verdict, one.reason)
-        for index, one in job.outcomes.items()
-        if one.verdict.final
-    }
-    if not ended or not job.state.recorded:
+    if not job.state.recorded or not any(one.verdict.final for one in job.outcomes.values()):
         return False
     if job.state.foreign is None:
-        _append(job, ended, dir_fd)
+        _append(job, dict(_final(job)), dir_fd)
     else:
-        kept = {**job.state.ended, **ended}
+        kept = {**job.state.ended, **dict(_final(job))}
         verdicts.write(dir_fd, job.pending.name, id_=job.state.head.id, ended=kept)
     return True
 
@@ -49,6 +48,16 @@ def _set_aside(job: Job, dir_fd: int) -> None:
         return
     fsops.replace(dir_fd, name, beside(name, FOREIGN_DONE_SUFFIX))
     verdicts.drop(dir_fd, name)
+
+
+def _final(job: Job) -> Iterator[tuple[int, Ended]]:
+    """The verdicts of this run that hold for ever, in the order of the entries."""
+    for index in range(len(job.state.entries)):
+        one = job.outcomes.get(index)
+        if one is PUBLISHED:
+            yield index, _PUBLISHED
+        elif one is not None and one.verdict.final:
+            yield index, Ended(one.verdict, one.reason)
 
 
 def _append(job: Job, ended: dict[int, Ended], dir_fd: int) -> None:

@@ -30,8 +30,8 @@ def make_directories(jobs: Iterable[Job], work: Work) -> None:
         entry.destination: entry.meta
         for job in jobs
         if not work.hold and made_later(job) is None and _may_make(job)
-        for _, entry in job.open_entries
-        if entry.kind is Kind.DIRECTORY and entry.prior is None
+        for _, entry in job.open_entries(Kind.DIRECTORY)
+        if entry.prior is None
     }
     for path, meta in sorted(wanted.items(), key=lambda item: item[0]):
         with suppress(OSError, PoststageError):

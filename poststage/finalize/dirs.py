@@ -8,9 +8,10 @@ from collections.abc import Callable
 
 from poststage.durable import fsops
 from poststage.errors import PermissionRefusedError
-from poststage.names import shown
+from poststage.names import is_absolute, shown, split
 
 _OPEN_MAX = 256  # descriptors; well below the usual soft limit of 1024
+_MAYBE_ROOTS_LINK = frozenset({errno.ELOOP, errno.ENOTDIR})
 _LINKS_MAX = 40  # symlinks on the way to one name, path_resolution(7)
 
 
@@ -42,11 +43,44 @@ class Dirs:
         self._last = path, fd
         return fd
 
+    def opened(self, path: bytes) -> int:
+        """A descriptor of `path` that is the caller's to close. Raises as `fd`."""
+        return self._opener(path)
+
     def close(self) -> None:
         """Close every descriptor."""
         self._last = b"", -1
         while self._open:
             os.close(self._open.popitem()[1])
+
+
+class Walk:
+    """`open_unswappable`, begun at a parent that was walked to before. `close` when done."""
+
+    def __init__(self) -> None:
+        self._parents = Dirs(open_unswappable)
+
+    def open(self, path: bytes) -> int:
+        """As `open_unswappable`."""
+        parent, name = split(path)
+        if not is_absolute(path):
+            return open_unswappable(path)
+        parent_fd = self._parents.fd(parent)
+        try:
+            child = fsops.open_subdir(parent_fd, name)
+        except OSError as error:
+            if error.errno in _MAYBE_ROOTS_LINK:
+                return open_unswappable(path)
+            raise
+        reason = _unsafe_step(os.fstat(parent_fd), os.fstat(child))
+        if reason:
+            os.close(child)
+            raise _refused(path, reason)
+        return child
+
+    def close(self) -> None:
+        """Let go of the parents."""
+        self._parents.close()
 
 
 def open_unswappable(path: bytes) -> int:

@@ -1,6 +1,7 @@
 """How one entry came out of this run."""
 
 import errno
+from collections.abc import Iterator, MutableMapping
 
 from msgspec import Struct
 
@@ -22,6 +23,57 @@ class Outcome(Struct, frozen=True):
 
 PUBLISHED = Outcome(Verdict.PUBLISHED, changed=True)
 """What comes of nearly every file."""
+
+
+class Outcomes(MutableMapping[int, Outcome]):
+    """Index of an entry → its outcome; where it is marked as PUBLISHED, that takes one byte."""
+
+    def __init__(self, entries: int) -> None:
+        self._marks = bytearray(entries)
+        self._others: dict[int, Outcome] = {}
+        self.marked_bytes = 0
+        """Sum of the sizes that `mark` was told."""
+
+    def mark(self, index: int, size: int) -> None:
+        """`self[index] = PUBLISHED`, for good, for a file of `size` bytes."""
+        self._marks[index] = 1
+        self.marked_bytes += size
+
+    @property
+    def marked(self) -> int:
+        """How many are marked."""
+        return self._marks.count(1)
+
+    def unmarked(self) -> Iterator[int]:
+        """The indexes of all others, whether they have an outcome or not."""
+        at = self._marks.find(0)
+        while at >= 0:
+            yield at
+            at = self._marks.find(0, at + 1)
+
+    def __getitem__(self, index: int) -> Outcome:
+        return PUBLISHED if self._is_marked(index) else self._others[index]
+
+    def __setitem__(self, index: int, outcome: Outcome) -> None:
+        assert not self._is_marked(index)
+        self._others[index] = outcome
+
+    def __delitem__(self, index: int) -> None:
+        del self._others[index]
+
+    def __contains__(self, index: object) -> bool:
+        return index in self._others or (isinstance(index, int) and self._is_marked(index))
+
+    def __iter__(self) -> Iterator[int]:
+        yield from (index for index, mark in enumerate(self._marks) if mark)
+        yield from self._others
+
+    def __len__(self) -> int:
+        return self.marked + len(self._others)
+
+    def _is_marked(self, index: int) -> bool:
+        return 0 <= index < len(self._marks) and bool(self._marks[index])
+
 
 _CODES = {
     Verdict.PUBLISHED: ExitCode.OK,

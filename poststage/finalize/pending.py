@@ -9,6 +9,7 @@ from poststage.errors import StateFileError
 from poststage.model import Kind, State
 from poststage.names import shown
 from poststage.statefile.anyone import read_any
+from poststage.statefile.entries import Entries
 
 
 class Pending(Struct, frozen=True):
@@ -74,9 +75,16 @@ def _filled(pending: Pending, state: State | None, *, alive: bool) -> Pending:
         state.recorded,
         state.started,
         state.cancelled or state.head.ends_with_job,
-        any(
-            entry.kind is Kind.FILE and index not in state.ended
-            for index, entry in enumerate(state.entries)
-        ),
+        _moves_files(state),
         alive,
+    )
+
+
+def _moves_files(state: State) -> bool:
+    """Whether a file of it has no recorded verdict."""
+    entries, ended = state.entries, state.ended
+    if isinstance(entries, Entries) and not ended:
+        return len(entries.others) < len(entries)
+    return any(
+        index not in ended and entry.kind is Kind.FILE for index, entry in enumerate(entries)
     )

@@ -59,6 +59,7 @@ class Run:
         self.state_dir = state_dir
         self.options = options
         self.left = deadline(options.deadline_s)
+        self._end = time.monotonic() + options.deadline_s
         self._stop = stop
         self._pid = os.getpid()
         self.started = time.monotonic()
@@ -80,7 +81,7 @@ class Run:
 
     def stopped(self) -> bool:
         """Whether to stop at the next file: asked to, or out of time."""
-        return self._stop() or self.left() <= 0
+        return self._stop() or time.monotonic() >= self._end
 
     def _scan(self) -> list[Group]:
         refused: list[OSError] = []

@@ -33,8 +33,13 @@ class Tally:
         """Count a state file that was worked on."""
         state = job.state
         self._add_head(state)
-        for index, entry in enumerate(state.entries):
-            one = job.outcomes.get(index)
+        if marked := job.outcomes.marked:
+            self._files[Verdict.PUBLISHED.value] += marked
+            self._bytes += job.outcomes.marked_bytes
+            self.changed += marked
+            self.codes.add(ExitCode.OK)
+        for index in job.outcomes.unmarked():
+            entry, one = state.entries[index], job.outcomes.get(index)
             if one is None:
                 ended = state.ended.get(index)
                 if ended is None:

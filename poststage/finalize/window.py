@@ -12,7 +12,7 @@ from poststage.durable import fsops
 from poststage.errors import ExitCode, PoststageError, StateFileError
 from poststage.finalize.apply import apply, dry_run, finish_directories
 from poststage.finalize.commit import commit
-from poststage.finalize.dirs import Dirs, open_roots_alone, open_unswappable
+from poststage.finalize.dirs import Dirs, Walk, open_roots_alone
 from poststage.finalize.events import published
 from poststage.finalize.moving import drop_sources
 from poststage.finalize.options import Options
@@ -56,7 +56,8 @@ class Windows:
             deadline_s=options.deadline_s,
         )
         as_root = options.restore_owners
-        self._dirs = Dirs(open_unswappable if as_root else fsops.open_dir)
+        self._walk = Walk()
+        self._dirs = Dirs(self._walk.open if as_root else fsops.open_dir)
         self._state_dirs = Dirs(open_roots_alone if as_root else fsops.open_dir)
         self._stopped = stopped
 
@@ -64,6 +65,7 @@ class Windows:
         """Let go of backends and directories."""
         self.probes.close()
         self._dirs.close()
+        self._walk.close()
         self._state_dirs.close()
 
     def state_dir_fd(self, directory: bytes) -> int:
@@ -83,8 +85,12 @@ class Windows:
             one = self._read_or_note(pending, result)
             if one is None:
                 continue
+            found = len(one.state.entries) if one.state else 0
+            if window and found >= _ENTRIES_MAX:  # by itself: what goes wrong is its own affair
+                yield window
+                window, entries = [], 0
             window.append(one)
-            entries += len(one.state.entries) if one.state else 0
+            entries += found
             if len(window) >= _STATES_MAX or entries >= _ENTRIES_MAX:
                 yield window
                 window, entries = [], 0
@@ -140,13 +146,15 @@ class Windows:
         if not jobs:
             return
         work = self._tools(hold=hold)
-        if self._options.dry_run:
-            dry_run(jobs, work)
-        else:
-            apply(jobs, work)
-            finish_directories(jobs, work, last=bool(last))
-            drop_sources(jobs, work)
-            self._commit(jobs, result)
+        try:
+            if self._options.dry_run:
+                dry_run(jobs, work)
+            else:
+                self._settle(jobs, work, result, last=bool(last))
+        except StateFileError as error:  # a long one, which is read again, and has changed
+            for job in jobs:
+                self._note(result, job.pending, error.message)
+            return
         for job in jobs:
             tally = tally_of(result, job.pending.directory)
             if last is None and _only_directories_left(job):
@@ -156,6 +164,14 @@ class Windows:
                 tally.add_job(job)
                 if self._options.log is not None:
                     self._options.log(published(job, self._options.job))
+
+    def _settle(self, jobs: list[Job], work: Work, result: Result, *, last: bool) -> None:
+        apply(jobs, work)
+        rest = [job for job in jobs if not job.is_published]
+        if rest:
+            finish_directories(rest, work, last=last)
+            drop_sources(rest, work)
+        self._commit(jobs, result)
 
     def _commit(self, jobs: list[Job], result: Result) -> None:
         touched: dict[bytes, bytes] = {}  # the directory that a state file lies in → its dataset's
@@ -215,6 +231,8 @@ def _unreadable(error: OSError) -> ExitCode:
 
 def _only_directories_left(job: Job) -> bool:
     """Whether nothing but directories' modes keeps the state file from being set aside."""
+    if job.is_published:
+        return False
     left = [index for index, one in job.outcomes.items() if not one.verdict.final]
     directories = all(job.state.entries[index].kind is Kind.DIRECTORY for index in left)
     return bool(left) and directories and job.answer.state.ended

@@ -1,17 +1,18 @@
 """What the stages of one window share: its state files, its steps, its open directories."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from msgspec import Struct
 
 from poststage.backends.base import Answer
 from poststage.finalize.dirs import Dirs
-from poststage.finalize.outcome import Outcome
+from poststage.finalize.outcome import Outcomes
 from poststage.finalize.pending import Loaded
 from poststage.finalize.plan import Plan
 from poststage.finalize.seen import Fate, Seen
-from poststage.model import Entry, Foreign, State, TransferState, Verdict
+from poststage.model import Entry, Foreign, Kind, State, TransferState, Verdict
+from poststage.statefile.entries import Entries
 
 _FATES = {
     TransferState.FULLSUCCESS: Fate.DONE,
@@ -32,6 +33,8 @@ _SAYS = {
 }
 
 _NOT_TOLD = "its transfer is said to be whole, and nothing is said of this file"
+_MOVED = frozenset({Kind.FILE, Kind.SYMLINK})
+
 STOPPED = "its transfer is stopped"
 """How the reason begins, where waiting does not help."""
 
@@ -43,10 +46,26 @@ class Job:
         self.pending = loaded.pending
         self.state = state
         self.answer = answer
-        self.outcomes: dict[int, Outcome] = {}
-        entries, ended = enumerate(state.entries), state.ended
-        self.open_entries = [(index, entry) for index, entry in entries if index not in ended]
-        """The entries without a recorded verdict, each with its index."""
+        self.outcomes = Outcomes(len(state.entries))
+
+    @property
+    def is_published(self) -> bool:
+        """Whether every entry is marked as published."""
+        return self.outcomes.marked == len(self.state.entries) and self.state.recorded
+
+    def undecided(self) -> Iterator[tuple[int, Entry]]:
+        """The files and symlinks that have no verdict yet, of this run or an earlier one."""
+        ended, outcomes, entries = self.state.ended, self.outcomes, self.state.entries
+        for index in outcomes.unmarked():
+            if index not in ended and index not in outcomes and entries[index].kind in _MOVED:
+                yield index, entries[index]
+
+    def open_entries(self, kind: Kind) -> list[tuple[int, Entry]]:
+        """The entries of `kind` (not FILE) without a recorded verdict, each with its index."""
+        entries, ended = self.state.entries, self.state.ended
+        others = entries.others if isinstance(entries, Entries) else range(len(entries))
+        found = [(index, entries[index]) for index in sorted(others) if index not in ended]
+        return [(index, entry) for index, entry in found if entry.kind is kind]
 
     def verdict(self, index: int) -> Verdict | None:
         """How entry `index` ended, in this run or an earlier one; None if not at all yet."""

@@ -10,6 +10,7 @@ import select
 import selectors
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -28,6 +29,7 @@ from poststage.names import shown
 _GRACE_S = 5.0  # a worker stops at the next file; this is for the last sync
 _DYING_S = 2.0  # for a killed worker to be gone
 _REPORT_MAX = 256 << 20
+_LEASH_LOOK_S = 0.02
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 Whom = Owner | None | Callable[[], Owner | None]
@@ -146,7 +148,19 @@ def _stopping(leash: int) -> Callable[[], bool]:
     signal.pthread_sigmask(signal.SIG_SETMASK, set())
     poll = select.poll()
     poll.register(leash, select.POLLIN)
-    return lambda: bool(asked or poll.poll(0))
+    looked = 0.0
+
+    def stop() -> bool:
+        nonlocal looked
+        if asked:
+            return True
+        now = time.monotonic()
+        if now - looked < _LEASH_LOOK_S:  # asked at every file: a look would cost a tenth of it
+            return False
+        looked = now
+        return bool(poll.poll(0))
+
+    return stop
 
 
 def _collected(pid: int, receive: int, timeout_s: float) -> bytes:

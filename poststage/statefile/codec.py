@@ -172,6 +172,6 @@ def _text(text: str) -> str:
 
 
 def _plain(text: str) -> str:
-    if not text:
-        return text
+    if text.isalnum() and text.isascii():
+        return text  # nothing in it that is ever escaped
     return names.from_text(text).decode("utf-8", "surrogateescape")

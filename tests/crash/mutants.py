@@ -104,6 +104,62 @@ MUTANTS = (
         0o4755,
     ),
     Mutant(
+        "the name before the metadata, in the tight loop",
+        (
+            Edit("finalize/express.py", "        _restore(fd, info, record)\n", ""),
+            Edit(
+                "finalize/express.py",
+                "        named.append(row)\n",
+                """        fd = os.open(row[3], _OPEN, dir_fd=dir_fd)
+        _restore(fd, os.fstat(fd), row[4])
+        os.close(fd)
+        named.append(row)
+""",
+            ),
+        ),
+        "publish",
+        "kill",
+        "law 1",
+    ),
+    Mutant(
+        "no fsync of the directory, in the tight loop",
+        (Edit("finalize/express.py", "        fsops.sync(place.fd)\n", "        pass\n"),),
+        "publish",
+        "reordering",
+        "law 2: committed",
+    ),
+    Mutant(
+        "errors of restoring swallowed, in the tight loop",
+        (
+            Edit(
+                "finalize/express.py",
+                "    except OSError:\n        return False\n    finally:\n        os.close(fd)\n",
+                "    except OSError:\n        return True\n    finally:\n        os.close(fd)\n",
+            ),
+        ),
+        "publish",
+        "refusal",
+        "law 1",
+    ),
+    Mutant(
+        "the size not looked at, in the tight loop",
+        (Edit("finalize/express.py", "info.st_size == record.size", "info.st_size >= 0"),),
+        "short",
+        "uninterrupted",
+        "law 1",
+    ),
+    Mutant(
+        "no sync of the files, in the tight loop",
+        (
+            Edit(
+                "finalize/express.py", "        fsops.sync_filesystem(place.fd)\n", "        pass\n"
+            ),
+        ),
+        "publish",
+        "reordering",
+        "law 1",
+    ),
+    Mutant(
         "the name before the metadata",
         (
             Edit(
@@ -121,7 +177,7 @@ MUTANTS = (
     changed = step.changed or""",
             ),
         ),
-        "publish",
+        "replacing",
         "kill",
         "law 1",
     ),
@@ -134,7 +190,7 @@ MUTANTS = (
                 "            pass\n",
             ),
         ),
-        "publish",
+        "replacing",
         "reordering",
         "law 2: committed",
     ),
@@ -156,11 +212,11 @@ MUTANTS = (
         (
             Edit(
                 "finalize/commit.py",
-                "all(verdict is Verdict.PUBLISHED for verdict in",
-                "all(verdict is verdict for verdict in",
+                "all(job.verdict(index) is Verdict.PUBLISHED for",
+                "all(index >= 0 for",
             ),
         ),
-        "publish",
+        "replacing",
         "refusal",
         "law 2: committed",
     ),
@@ -288,7 +344,7 @@ MUTANTS = (
                 "        changed = bool(error)\n",
             ),
         ),
-        "publish",
+        "replacing",
         "refusal",
         "law 1",
     ),
@@ -296,7 +352,7 @@ MUTANTS = (
         "a failed fsync tried again",
         (
             Edit(
-                "finalize/apply.py",
+                "finalize/syncing.py",
                 _FSYNC,
                 _FSYNC_TWICE,
             ),

@@ -1,14 +1,16 @@
 """The walk to a directory: for root, no step that somebody else could lead astray."""
 
 import os
-from contextlib import closing
+import re
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
 
+from poststage import names
 from poststage.durable import fsops
-from poststage.errors import PermissionRefusedError
-from poststage.finalize.dirs import Dirs, open_roots_alone, open_unswappable
+from poststage.errors import PermissionRefusedError, PoststageError
+from poststage.finalize.dirs import Dirs, Walk, open_roots_alone, open_unswappable
 from tests.finalize.users import OTHER, PLAIN, root_only
 
 
@@ -46,6 +48,27 @@ def test_each_directory_is_opened_once_while_there_are_not_too_many(tmp_path: Pa
         assert len(opened) == 261  # the first was let go of, and is opened again
 
 
+def walked(path: bytes) -> int:
+    """`open_unswappable`, with which a walk from a parent that is known agrees."""
+    walk = Walk()
+    try:
+        with suppress(OSError, PoststageError):
+            os.close(walk.open(names.split(path)[0] + b"/poststage-no-such-name"))
+        with suppress(OSError, PoststageError):
+            os.close(walk.open(path))
+        found = open_unswappable(path)
+        fd = walk.open(path)
+        assert os.path.sameopenfile(fd, found)
+        os.close(fd)
+    except (OSError, PoststageError) as error:
+        with pytest.raises(type(error), match=re.escape(str(error))):
+            walk.open(path)
+        raise
+    finally:
+        walk.close()
+    return found
+
+
 def test_closed_it_leaves_no_descriptor(tmp_path: Path) -> None:
     before = len(os.listdir("/proc/self/fd"))
     with closing(Dirs()) as dirs:
@@ -59,7 +82,7 @@ def test_root_walks_where_root_alone_or_one_user_alone_can_lead(common: Path) ->
     made(common / "users", PLAIN)
     made(common / "users" / "own", PLAIN)
     for name in ("roots/deeper", "users", "users/own"):
-        assert is_at(open_unswappable(os.fsencode(common / name)), common / name)
+        assert is_at(walked(os.fsencode(common / name)), common / name)
 
 
 @root_only
@@ -70,14 +93,14 @@ def test_root_takes_no_step_out_of_a_directory_that_others_can_write(
     made(common / "open" / "inside", 0)
     (common / "open").chmod(mode)
     with pytest.raises(PermissionRefusedError, match="others can write"):
-        open_unswappable(os.fsencode(common / "open" / "inside"))
+        walked(os.fsencode(common / "open" / "inside"))
 
 
 @root_only
 def test_root_steps_into_what_is_in_a_sticky_directory_of_its_own(common: Path) -> None:
     made(common / "tmp" / "users", PLAIN)
     (common / "tmp").chmod(0o1777)
-    assert is_at(open_unswappable(os.fsencode(common / "tmp/users")), common / "tmp/users")
+    assert is_at(walked(os.fsencode(common / "tmp/users")), common / "tmp/users")
 
 
 @root_only
@@ -86,7 +109,7 @@ def test_root_takes_no_step_from_one_users_directory_into_anothers(common: Path,
     made(common / "users", PLAIN)
     made(common / "users" / "not own", uid)
     with pytest.raises(PermissionRefusedError, match="belongs to uid"):
-        open_unswappable(os.fsencode(common / "users" / "not own"))
+        walked(os.fsencode(common / "users" / "not own"))
 
 
 @root_only
@@ -96,17 +119,17 @@ def test_root_follows_no_symlink_of_a_user(common: Path) -> None:
     (common / "users" / "link").symlink_to(common / "victim")
     os.chown(common / "users" / "link", PLAIN, PLAIN, follow_symlinks=False)
     with pytest.raises(OSError, match=r"symbolic|directory"):
-        open_unswappable(os.fsencode(common / "users" / "link"))
+        walked(os.fsencode(common / "users" / "link"))
 
 
 @root_only
 def test_root_follows_a_symlink_of_its_own_where_only_root_makes_names(common: Path) -> None:
     made(common / "real", 0)
     (common / "link").symlink_to("real")
-    assert is_at(open_unswappable(os.fsencode(common / "link")), common / "real")
+    assert is_at(walked(os.fsencode(common / "link")), common / "real")
     (common / "loop").symlink_to("loop")
     with pytest.raises(OSError, match="symbolic"):
-        open_unswappable(os.fsencode(common / "loop"))
+        walked(os.fsencode(common / "loop"))
 
 
 @root_only

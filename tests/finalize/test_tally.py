@@ -29,7 +29,9 @@ def job(part: int, parts: int, *verdicts: Verdict, changed: bool = True) -> Job:
     """A state file whose files came out like this."""
     one = state(part, parts, *map(entry, range(len(verdicts))))
     found = Job(Loaded(Pending(b"d", b"0.state", b"/s/d/0.state"), one), one, DONE)
-    found.outcomes = {k: outcome(word, "why", changed=changed) for k, word in enumerate(verdicts)}
+    found.outcomes.update(
+        {k: outcome(word, "why", changed=changed) for k, word in enumerate(verdicts)}
+    )
     return found
 
 
@@ -63,7 +65,7 @@ def test_a_further_name_has_no_bytes_of_its_own_and_a_directory_is_no_file() -> 
     kinds = (Kind.FILE, Kind.LINK, Kind.SYMLINK, Kind.DIRECTORY)
     one = state(0, 1, *(entry(k, kind) for k, kind in enumerate(kinds)))
     worked = Job(Loaded(Pending(b"d", b"", b""), one), one, DONE)
-    worked.outcomes = {k: outcome(P) for k in range(len(kinds))}
+    worked.outcomes.update({k: outcome(P) for k in range(len(kinds))})
     set_aside = Tally(b"d")
     set_aside.add_done(one)
     for found in (report(worked), set_aside.report()):
