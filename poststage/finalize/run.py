@@ -209,9 +209,8 @@ class Run:
         report = tally.report()
         if not self.options.dry_run:
             error = records.write(self.state_dir, group.directory, report, kept)
-            if error is not None:
+            if error is not None:  # the state files say the same: the next run writes it
                 self.notes.append(_note(error))
-                self.codes.add(_code(error))
         return report, dataset_code(report, tally.codes)
 
     def _add_done(self, tally: Tally, group: Group, name: bytes) -> None:
