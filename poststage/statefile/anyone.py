@@ -23,6 +23,8 @@ _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _NO_FILE = {errno.ELOOP, errno.ENOENT, errno.ENXIO}  # a symlink, gone, a socket
 _PIECE = 1 << 20
 _ALWAYS_THERE = b"STATE_FILE\0"  # AXL records the file's own name in it
+# Other KVTree files of SCR's, and what a kill left of a new one: damaged they are none of AXL's.
+_SCRS = re.compile(rb"(rank2file.*|.*\.scr(\.new)?)\Z", re.DOTALL)
 # Of a file that was emptied nothing tells whose it was but its name.
 _LIKELY = re.compile(rb"(?i)(\A|\.)(state|state_?file|axl)(\d*|[._-]\d+)\Z")
 
@@ -48,7 +50,7 @@ def is_foreign(dir_fd: int, name: bytes) -> bool:
         if info.st_size < len(kvtree.MAGIC):
             start = os.pread(fd, len(kvtree.MAGIC), 0)
             return bool(_LIKELY.search(name)) and kvtree.MAGIC.startswith(start)
-        return is_kvtree(fd) and _is_axl(fd, info.st_size)
+        return is_kvtree(fd) and _is_axl(fd, info.st_size, name)
     finally:
         os.close(fd)
 
@@ -65,7 +67,7 @@ def is_kvtree(fd: int) -> bool:
     return os.pread(fd, len(kvtree.MAGIC), 0) == kvtree.MAGIC
 
 
-def _is_axl(fd: int, size: int) -> bool:
+def _is_axl(fd: int, size: int, name: bytes) -> bool:
     if size > kvtree.FILE_MAX:
         return True  # damaged, as far as we are concerned
     raw = read_all(fd, size)
@@ -74,7 +76,7 @@ def _is_axl(fd: int, size: int) -> bool:
     try:
         kvtree.parse(raw)
     except ValueError:
-        return True
+        return _SCRS.match(name) is None
     return False
 
 
@@ -102,10 +104,13 @@ def read_any(
     ours = name.endswith((STATE_SUFFIX, DONE_SUFFIX))
     if ours:
         try:
-            return read_state(fd, path, info)
+            state = read_state(fd, path, info)
         except StateFileError:  # or one of theirs with a name like ours
             if not fsops.is_regular(info) or not is_kvtree(fd):
                 raise
+        else:
+            if state is not None or not is_kvtree(fd):  # a short one of theirs has no whole line
+                return state
     if fsops.is_regular(info) and is_kvtree(fd):
         try:
             return _foreign(dir_fd, fd, name)

@@ -27,11 +27,12 @@ def pairs(tree: Mapping[Any, Any]) -> Pairs:
 
 def nested(path: Path) -> Nested:
     """What an independent reader makes of a KVTree file; {} if it is not there."""
-    return _nested(unpack(path.read_bytes())) if path.exists() else {}
+    return nested_of(unpack(path.read_bytes())) if path.exists() else {}
 
 
-def _nested(tree: Pairs) -> Nested:
-    return {key.decode("utf-8", "surrogateescape"): _nested(below) for key, below in tree}
+def nested_of(tree: Pairs) -> Nested:
+    """Pairs as nested mappings."""
+    return {key.decode("utf-8", "surrogateescape"): nested_of(below) for key, below in tree}
 
 
 class Prefix:

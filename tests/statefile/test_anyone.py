@@ -11,7 +11,7 @@ from poststage.durable import fsops
 from poststage.errors import StateFileError
 from poststage.model import Ended, State, Verdict
 from poststage.statefile import anyone, kvtree, verdicts
-from tests.axl.lay import file, metadata, pack, transfer
+from tests.axl.lay import Pairs, file, metadata, pack, transfer
 from tests.vectors.words import HEAD, entry, lines, recorded
 
 AXL = pack(transfer({b"/s/f": file(b"/d/f._AXL", **metadata(3))}))
@@ -211,3 +211,33 @@ def test_a_file_beyond_the_limit_is_damage_and_is_not_read(
     assert anyone.is_foreign(dir_fd, b"x")
     with pytest.raises(StateFileError, match="longer than"):
         read(dir_fd, b"x")
+
+
+@pytest.mark.parametrize("files", [{}, {b"/bb/f": file(b"/pfs/f._AXL", **metadata(5))}])
+def test_one_that_was_set_aside_is_read_however_short_it_is(
+    dir_fd: int, tmp_path: Path, files: dict[bytes, Pairs]
+) -> None:
+    (tmp_path / "job.axl.done").write_bytes(pack(transfer(files)))
+    state = read(dir_fd, b"job.axl.done")
+    assert state is not None
+    assert len(state.entries) == len(files)
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        (b"summary.scr", False),
+        (b".summary.scr.new", False),
+        (b"rank2file.0.0", False),
+        (b"rank_0.state_file", True),
+        (b"summary", True),
+    ],
+)
+def test_a_damaged_file_of_scrs_own_is_no_state_file(
+    dir_fd: int, tmp_path: Path, name: bytes, found: bool
+) -> None:
+    path = tmp_path / os.fsdecode(name)
+    path.write_bytes(kvtree.build({b"VERSION": {b"6": {}}})[:-3])
+    assert anyone.is_foreign(dir_fd, name) is found
+    path.write_bytes(pack(transfer({})))
+    assert anyone.is_foreign(dir_fd, name)
