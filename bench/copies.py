@@ -22,7 +22,7 @@ from poststage.model import TransferState
 
 FAMILY = "copies"
 _THREADS = 2  # the daemon's own default
-_PROVE_BYTES = 64 << 20
+_PROVE_BYTES = 256 << 20
 _DEADLINE_S = 600.0
 _COMPARED = 64 << 20  # bytes of contents, of each copy
 

@@ -3,6 +3,9 @@
 import logging
 import os
 import time
+from collections.abc import Sequence
+
+from msgspec import Struct
 
 from poststage.copier import engine
 from poststage.copier.manners import Manners
@@ -14,6 +17,7 @@ from poststage.copier.records import (
     ProgressRecord,
     outcome,
 )
+from poststage.copier.settling import settle
 from poststage.copier.transfer import source_of, target_of
 from poststage.durable import fsops
 from poststage.errors import BackendError
@@ -67,29 +71,53 @@ class FileWatch:
             raise engine.CopyStoppedError
 
 
-def copy_item(
+class Pending(Struct, frozen=True):
+    """A file of a transfer that is copied and not yet durable. `close` when it has its outcome."""
+
+    book: Book
+    item: ItemRecord
+    written: engine.Written
+
+    def close(self) -> None:
+        """Let go of the temp file and its directory."""
+        self.written.close()
+        os.close(self.written.order.dir_fd)
+
+
+def write_item(
     book: Book, item: ItemRecord, position: int, manners: Manners, prove_bytes: int
-) -> OutcomeRecord | None:
+) -> Pending | OutcomeRecord | None:
     """Copy `item`, place `position` of its transfer; None if it was stopped before its end."""
+    watch = FileWatch(book, item, position, manners)
     try:
-        copied = _copy(book, item, manners, prove_bytes, FileWatch(book, item, position, manners))
+        return Pending(book, item, _written(book, item, manners, prove_bytes, watch))
     except (engine.CopyStoppedError, BackendError):
         return None
     except engine.CopyError as error:
         return outcome(item, TransferState.FAILED, str(error))
-    return outcome(item, TransferState.FULLSUCCESS, mtime_ns=copied.mtime_ns)
 
 
-def _copy(
+def settled(batch: Sequence[Pending]) -> list[OutcomeRecord]:
+    """The outcome of each of `batch`, which is durable then, or failed."""
+    return [
+        outcome(one.item, TransferState.FAILED, str(found))
+        if isinstance(found, engine.CopyError)
+        else outcome(one.item, TransferState.FULLSUCCESS, mtime_ns=found.mtime_ns)
+        for one, found in zip(batch, settle([one.written for one in batch]), strict=True)
+    ]
+
+
+def _written(
     book: Book, item: ItemRecord, manners: Manners, prove_bytes: int, watch: FileWatch
-) -> engine.Copied:
+) -> engine.Written:
     source_fd = _open_source(manners, item, book.transfer.generation)
     try:
         dir_fd = _open_directory(target_of(item)[0])
         try:
-            return engine.copy_file(_order(book, item, source_fd, dir_fd, prove_bytes), watch)
-        finally:
+            return engine.write_file(_order(book, item, source_fd, dir_fd, prove_bytes), watch)
+        except BaseException:
             os.close(dir_fd)
+            raise
     finally:
         os.close(source_fd)
 

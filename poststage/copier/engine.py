@@ -7,6 +7,7 @@ import errno
 import fcntl
 import os
 import stat
+import time
 from typing import Protocol
 
 from msgspec import Struct
@@ -15,6 +16,7 @@ from poststage.copier import holes, proof
 from poststage.durable import fsops
 
 PIECE = 8 << 20  # bytes; bounds how long a cancel or stop waits
+_WRITEBACK_FROM = 1 << 20  # bytes; less is written with its neighbours
 _FICLONE = 0x40049409
 # What file systems and kernels answer that cannot share or copy extents between two files.
 _NO_KERNEL_COPY = frozenset(
@@ -60,20 +62,28 @@ class Order(Struct, frozen=True):
     mtime_ns: int
     resume_at: int = 0
     """Bytes that were durable in the temp file once: so far it is worth comparing."""
-    prove_bytes: int = 64 << 20
+    prove_bytes: int = 256 << 20
     """How often what was copied is made durable on the way; 0 for only at the end."""
 
 
-class Copied(Struct, frozen=True):
-    """A temp file that is complete and durable under its name."""
+class Written(Struct, frozen=True):
+    """A temp file with all its contents, not yet durable; `settling.settle` makes it so."""
 
-    mtime_ns: int
+    temp_fd: int
+    """Open since before the first byte was written, so that an error on the way is heard of."""
+    order: Order
+    begun_ns: int
+    """When (time.monotonic_ns) its directory was open and nothing of it written."""
     how: str
     """clone, range or read: what moved its bytes."""
 
+    def close(self) -> None:
+        """Let go of the temp file."""
+        os.close(self.temp_fd)
 
-def copy_file(order: Order, watch: Watch) -> Copied:
-    """Copy as `order` says; on return contents, size and name of the temp file are durable.
+
+def write_file(order: Order, watch: Watch) -> Written:
+    """Copy as `order` says; on return size and contents are there, and nothing is durable.
 
     Mode: the source's permission bits less the umask. Neither owner nor times.
 
@@ -81,13 +91,16 @@ def copy_file(order: Order, watch: Watch) -> Copied:
         CopyError: with the reason, also for any OSError on the way.
         CopyStoppedError: from `watch`.
     """
+    begun_ns = time.monotonic_ns()
     try:
-        _check_source(order)
-        temp_fd = fsops.open_temp(order.dir_fd, order.temp, mode=_mode(order.source_fd))
+        mode = _checked_source(order).st_mode & 0o777
+        # Without setuid and setgid: until the finalizer gives the owner, the file is the daemon's.
+        temp_fd = fsops.open_temp(order.dir_fd, order.temp, mode=mode)
         try:
-            return _copy_into(temp_fd, order, watch)
-        finally:
+            return Written(temp_fd, order, begun_ns, _copy_into(temp_fd, order, watch))
+        except BaseException:
             os.close(temp_fd)
+            raise
     except OSError as error:
         raise CopyError(error.strerror or str(error)) from error
 
@@ -110,29 +123,28 @@ def source_change(source_fd: int, size: int, mtime_ns: int) -> str:
     return ""
 
 
-def _check_source(order: Order) -> None:
+def _checked_source(order: Order) -> os.stat_result:
     change = source_change(order.source_fd, order.size, order.mtime_ns)
     if change:
         raise CopyError(change)
+    return os.fstat(order.source_fd)
 
 
-def _mode(source_fd: int) -> int:
-    # Without setuid and setgid: until the finalizer gives the owner, the file is the daemon's.
-    return os.fstat(source_fd).st_mode & 0o777
-
-
-def _copy_into(temp_fd: int, order: Order, watch: Watch) -> Copied:
+def _copy_into(temp_fd: int, order: Order, watch: Watch) -> str:
     start = _starting_point(temp_fd, order, watch)
-    os.ftruncate(temp_fd, start)
+    _cut(temp_fd, start)
     if start == 0 and _clone(temp_fd, order, watch):
         how = "clone"
     else:
         how = _Pieces(temp_fd, order, watch).copy(start)
-    os.ftruncate(temp_fd, watch.final_size(order.size))
-    _check_source(order)
-    fsops.sync(temp_fd)
-    fsops.sync(order.dir_fd)
-    return Copied(_still_there(temp_fd, order).st_mtime_ns, how)
+    _cut(temp_fd, watch.final_size(order.size))
+    _checked_source(order)
+    return how
+
+
+def _cut(fd: int, size: int) -> None:
+    if os.fstat(fd).st_size != size:
+        os.ftruncate(fd, size)
 
 
 def _starting_point(temp_fd: int, order: Order, watch: Watch) -> int:
@@ -147,13 +159,6 @@ def _starting_point(temp_fd: int, order: Order, watch: Watch) -> int:
     start = proof.proven(order.source_fd, temp_fd, order.resume_at, watch.go_on)
     watch.resumed(start)
     return start
-
-
-def _still_there(temp_fd: int, order: Order) -> os.stat_result:
-    info, named = os.fstat(temp_fd), fsops.facts(order.dir_fd, order.temp)
-    if named is None or (named.st_dev, named.st_ino) != (info.st_dev, info.st_ino):
-        raise CopyError("the temp file was removed or replaced while it was written")
-    return info
 
 
 def _clone(temp_fd: int, order: Order, watch: Watch) -> bool:
@@ -202,7 +207,8 @@ class _Pieces:
         if not done:
             raise CopyError("the source changed since it was recorded: it became shorter")
         self.unproven += done
-        fsops.start_writeback(self.temp_fd, offset, done)
+        if done >= _WRITEBACK_FROM:
+            fsops.start_writeback(self.temp_fd, offset, done)
         return done
 
     def _range(self, offset: int, count: int) -> int:

@@ -1,4 +1,4 @@
-"""The threads that copy, and the verbs on a transfer that concern them."""
+"""The threads that copy, the one that syncs, and the verbs on a transfer that concern them."""
 
 import logging
 import queue
@@ -8,7 +8,7 @@ from contextlib import suppress
 from functools import partial
 
 from poststage.copier import ending
-from poststage.copier.copying import copy_item
+from poststage.copier.copying import Pending, settled, write_item
 from poststage.copier.manners import Manners, sources_wrong
 from poststage.copier.queue import Book
 from poststage.copier.records import EventRecord, ItemRecord, OutcomeRecord, outcome
@@ -17,6 +17,7 @@ from poststage.model import TransferState
 
 _log = logging.getLogger("poststage.copier")
 _Task = tuple[Book, ItemRecord, int]
+_BATCH = 128  # files that are written and wait; each has two descriptors
 
 
 class Workers:
@@ -28,10 +29,12 @@ class Workers:
     def __init__(self, manners: Manners, *, threads: int, prove_bytes: int) -> None:
         self._manners, self._prove_bytes = manners, prove_bytes
         self._tasks: queue.SimpleQueue[_Task] = queue.SimpleQueue()
+        self._written: queue.Queue[Pending] = queue.Queue(_BATCH)
         self._threads = [
             threading.Thread(target=self._work, name=f"copy-{number}", daemon=True)
             for number in range(threads)
         ]
+        self._threads.append(threading.Thread(target=self._settle, name="settle", daemon=True))
 
     def begin(self) -> None:
         """Let the threads run; they end with the process."""
@@ -106,10 +109,25 @@ class Workers:
                 if self._is_over(book):
                     continue
                 book.running += 1
-            record = self._copy(book, item, position)
-            with book.changed:
-                self._leave(book, item, record)
-                book.changed.notify_all()
+            found = self._write(book, item, position)
+            if isinstance(found, Pending):
+                self._written.put(found)
+            else:
+                self._leave(book, [(item, found)])
+
+    def _settle(self) -> None:
+        """Make durable what is written, all that waits at once: the longer it takes, the more."""
+        while True:
+            batch = [self._written.get()]
+            with suppress(queue.Empty):
+                while len(batch) < _BATCH:
+                    batch.append(self._written.get_nowait())
+            found: dict[Book, list[tuple[ItemRecord, OutcomeRecord | None]]] = {}
+            for one, record in zip(batch, self._settled(batch), strict=True):
+                found.setdefault(one.book, []).append((one.item, record))
+                one.close()
+            for book, records in found.items():
+                self._leave(book, records)
 
     def _is_over(self, book: Book) -> bool:
         if not book.is_over() and book.cancel_asked():
@@ -117,24 +135,38 @@ class Workers:
                 self.cancel(book, timeout_s=0)
         return book.is_over()
 
-    def _copy(self, book: Book, item: ItemRecord, position: int) -> OutcomeRecord | None:
+    def _write(self, book: Book, item: ItemRecord, position: int) -> Pending | OutcomeRecord | None:
         try:
-            return copy_item(book, item, position, self._manners, self._prove_bytes)
+            return write_item(book, item, position, self._manners, self._prove_bytes)
         except Exception as error:  # noqa: BLE001 - the thread's edge: logged and answered for
-            _log.exception("transfer %s: file %d", book.transfer.handle, item.index)
-            return outcome(item, TransferState.FAILED, f"internal error: {error!r}")
+            return _bug(book, item, error)
 
-    def _leave(self, book: Book, item: ItemRecord, record: OutcomeRecord | None) -> None:
-        book.running -= 1
-        book.live.pop(item.index, None)
+    def _settled(self, batch: list[Pending]) -> list[OutcomeRecord]:
         try:
-            if record is not None:
-                book.put(record)
-            if book.transfer.cancelled and not book.running:
-                ending.end_cancelled(book)
-            ending.end_if_done(book)
-        except BackendError as error:
-            _log.error("%s", error)
+            return settled(batch)
+        except Exception as error:  # noqa: BLE001 - the thread's edge: logged and answered for
+            return [_bug(one.book, one.item, error) for one in batch]
+
+    def _leave(self, book: Book, ended: list[tuple[ItemRecord, OutcomeRecord | None]]) -> None:
+        with book.changed:
+            book.running -= len(ended)
+            for item, _ in ended:
+                book.live.pop(item.index, None)
+            try:
+                records = [record for _, record in ended if record is not None]
+                if records:
+                    book.put(*records)
+                if book.transfer.cancelled and not book.running:
+                    ending.end_cancelled(book)
+                ending.end_if_done(book)
+            except BackendError as error:
+                _log.error("%s", error)
+            book.changed.notify_all()
+
+
+def _bug(book: Book, item: ItemRecord, error: Exception) -> OutcomeRecord:
+    _log.error("transfer %s: file %d", book.transfer.handle, item.index, exc_info=error)
+    return outcome(item, TransferState.FAILED, f"internal error: {error!r}")
 
 
 def _is_idle(book: Book) -> bool:

@@ -6,7 +6,7 @@ import os
 import pytest
 
 from poststage.copier import queue as queues
-from poststage.copier.copying import copy_item
+from poststage.copier.copying import Pending, settled, write_item
 from poststage.copier.manners import Plain
 from poststage.copier.queue import Book
 from poststage.copier.records import ItemRecord, OutcomeRecord
@@ -28,7 +28,12 @@ class Stops(Plain):
 
 def copied(place: Place, book: Book, manners: Plain | None = None) -> OutcomeRecord | None:
     """The outcome of the transfer's only file."""
-    return copy_item(book, book.transfer.items[0], 1, manners or Plain(), 1000)
+    found = write_item(book, book.transfer.items[0], 1, manners or Plain(), 1000)
+    if not isinstance(found, Pending):
+        return found
+    (record,) = settled([found])
+    found.close()
+    return record
 
 
 def test_a_copied_file_tells_its_temp_file_s_mtime(place: Place) -> None:

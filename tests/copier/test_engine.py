@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from poststage.copier import engine, proof
-from poststage.copier.engine import CopyError, CopyStoppedError, Order, copy_file
+from poststage.copier.engine import CopyError, CopyStoppedError, Order
+from poststage.copier.settling import copy_file
 
 TEMP = b".file.temp"
 BLOCK = 1 << 16

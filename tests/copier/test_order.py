@@ -13,6 +13,7 @@ __all__ = ["shims"]  # a fixture
 
 Calls = list[tuple[str, str]]
 SYNC = frozenset({"fsync", "fdatasync"})
+CHANGE = frozenset({"open", "copy_file_range", "pwrite64", "ftruncate64"})
 
 
 def calls_of(shims: Shim, folder: Path, *, cancels: bool) -> Calls:
@@ -42,8 +43,11 @@ def last_write(calls: Calls, ending: str, before: int) -> int:
 
 
 def synced(calls: Calls, ending: str, after: int, before: int) -> bool:
-    """Whether a file with this ending was synced between the two."""
-    return any(call in SYNC and file.endswith(ending) for call, file in calls[after + 1 : before])
+    """Whether a file with this ending, or everything, was synced between the two."""
+    return any(
+        call == "syncfs" or (call in SYNC and file.endswith(ending))
+        for call, file in calls[after + 1 : before]
+    )
 
 
 def test_a_start_is_durable_before_the_first_temp_file_is_made(shims: Shim, tmp_path: Path) -> None:
@@ -58,11 +62,13 @@ def test_a_file_is_called_copied_after_its_bytes_and_its_name_are_durable(
 ) -> None:
     calls = calls_of(shims, tmp_path, cancels=False)
     closed = first(calls, "close", f".{index}")
-    cut = max(at for at in range(closed) if calls[at] == ("ftruncate64", f".{index}"))
+    changed = max(
+        at for at in range(closed) if calls[at][0] in CHANGE and calls[at][1] == f".{index}"
+    )
     outcome = next(at for at in range(closed, len(calls)) if calls[at][0] == "write")
     assert calls[outcome][1].endswith(".journal")
-    assert synced(calls, f".{index}", cut, outcome)
-    assert synced(calls, "pfs", cut, outcome)
+    assert synced(calls, f".{index}", changed, outcome)
+    assert synced(calls, "pfs", changed, outcome)
 
 
 def test_a_cancel_is_durable_before_the_first_temp_file_is_removed(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from poststage.copier.engine import copy_file
+from poststage.copier.settling import copy_file
 from tests.copier.test_engine import Case, Witness, write_layout
 
 EVERYTHING = 1 << 62  # bytes in a piece: nobody wants it in parts

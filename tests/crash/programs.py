@@ -70,7 +70,8 @@ class _NoWatch:
 
 def copy(source: str, directory: str, temp: str) -> int:
     """The copy engine on one file; 75 where it refuses, with its reason."""
-    from poststage.copier.engine import CopyError, Order, copy_file
+    from poststage.copier.engine import CopyError, Order
+    from poststage.copier.settling import copy_file
 
     try:
         source_fd, dir_fd = os.open(source, os.O_RDONLY), os.open(directory, os.O_RDONLY)
@@ -81,6 +82,25 @@ def copy(source: str, directory: str, temp: str) -> int:
         print(error)
         return int(ExitCode.RUN_AGAIN)
     return 0
+
+
+def copies(sources: str, directory: str) -> int:
+    """The copy engine on all files of a directory, made durable together."""
+    from poststage.copier.engine import CopyError, Order, write_file
+    from poststage.copier.settling import settle
+
+    written = []
+    try:
+        for name in sorted(os.listdir(sources)):
+            source_fd = os.open(os.path.join(sources, name), os.O_RDONLY)
+            info, dir_fd = os.fstat(source_fd), os.open(directory, os.O_RDONLY)
+            order = Order(source_fd, dir_fd, os.fsencode(name), info.st_size, info.st_mtime_ns)
+            written.append(write_file(order, _NoWatch()))
+        failed = [one for one in settle(written) if isinstance(one, CopyError)]
+    except (CopyError, OSError) as error:
+        failed = [CopyError(str(error))]
+    print(*failed)
+    return int(ExitCode.RUN_AGAIN) if failed else 0
 
 
 def forget(state_dir: str, site: str) -> None:

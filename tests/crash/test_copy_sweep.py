@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -13,30 +14,36 @@ from tests.crash.shim import NONE, Call, Injection, Kind, Shim
 from tests.crash.sweep import Finding
 from tests.crash.tally import budget, count
 
-COPY = "tests.crash.programs:copy"
 CONTENT = b"begin" + os.urandom(9000) + bytes(30_000) + b"end"
 FOLDER = trees.directory()
+ONE = {"one": CONTENT}
+SEVERAL = {f"file{number}": CONTENT[: 9000 + number] for number in range(6)}
+COPY = {1: "tests.crash.programs:copy", len(SEVERAL): "tests.crash.programs:copies"}
 
 
 class CopyRig:
-    """One source in one directory, and its temp file in another."""
+    """Sources in one directory, and their temp files in another."""
 
-    def __init__(self, server: ForkServer, root: Path) -> None:
-        self.server, self.root = server, root
+    def __init__(self, server: ForkServer, root: Path, sources: dict[str, bytes]) -> None:
+        self.server, self.root, self.sources = server, root, sources
         self.before = self._lay()
         self.first = self.run(NONE)
         self.calls: list[Call] = server.shim.log()
 
     def _lay(self) -> trees.Tree:
-        source = trees.file(CONTENT, mode=0o640)
-        trees.lay(self.root, {b"": FOLDER, b"bb": FOLDER, b"bb/one": source, b"out": FOLDER})
+        tree = {b"": FOLDER, b"bb": FOLDER, b"out": FOLDER}
+        for name, content in self.sources.items():
+            tree[b"bb/" + os.fsencode(name)] = trees.file(content, mode=0o640)
+        trees.lay(self.root, tree)
         return trees.look(self.root)
 
     def run(self, injection: Injection) -> Outcome:
-        """Copy the file."""
+        """Copy the files."""
         self.server.shim.arm(self.root, injection, log=True)
-        arguments = (str(self.root / "bb/one"), str(self.root / "out"), ".temp")
-        return self.server.run(Job(COPY, arguments))
+        one = [str(self.root / "bb/one"), str(self.root / "out"), "one"]
+        several = [str(self.root / "bb"), str(self.root / "out")]
+        arguments = one if len(self.sources) == 1 else several
+        return self.server.run(Job(COPY[len(self.sources)], tuple(arguments)))
 
     def count(self, mask: Kind) -> int:
         """How many calls of `mask` an uninterrupted run makes."""
@@ -57,17 +64,20 @@ class CopyRig:
         return Finding((injection,), fired, call, tuple(found), ended.output if found else "")
 
     def whole(self) -> bool:
-        """Whether the temp file holds what the source does."""
-        temp = self.root / "out/.temp"
-        return temp.exists() and temp.read_bytes() == CONTENT
+        """Whether the temp files hold what the sources do."""
+        temps = {name: self.root / "out" / name for name in self.sources}
+        return all(
+            path.exists() and path.read_bytes() == self.sources[name]
+            for name, path in temps.items()
+        )
 
 
-@pytest.fixture(scope="module")
-def rig(library: Path, workshop: Path) -> Iterator[CopyRig]:
-    directory = workshop / "copy"
+@pytest.fixture(scope="module", params=[ONE, SEVERAL], ids=["one", "several"])
+def rig(library: Path, workshop: Path, request: pytest.FixtureRequest) -> Iterator[CopyRig]:
+    directory = workshop / f"copy-{len(request.param)}"
     directory.mkdir()
     with ForkServer(Shim(library, directory), directory, MODULES) as server:
-        yield CopyRig(server, directory / "root")
+        yield CopyRig(server, directory / "root", request.param)
 
 
 def test_refused_anywhere_what_it_calls_copied_is_whole(rig: CopyRig) -> None:
@@ -87,7 +97,7 @@ def test_when_it_returns_the_bytes_and_the_name_are_durable_in_any_order(rig: Co
     last = [one for when, one in reorder.states(disk.disk_of(rig.before), steps)
             if when.startswith("at the end")]  # fmt: skip
     durable = reorder.durable(disk.disk_of(rig.before), steps)
-    for state in (durable, *last):
-        there = state.tree().get(b"out/.temp")
+    for state, (name, content) in product((durable, *last), rig.sources.items()):
+        there = state.tree().get(b"out/" + os.fsencode(name))
         assert there is not None
-        assert there.content == CONTENT
+        assert there.content == content
