@@ -16,6 +16,7 @@ from poststage.durable import fsops
 from poststage.errors import PermissionRefusedError, PoststageError, RunAgainError, UsageError
 from poststage.finalize.options import Options
 from poststage.finalize.privs import owner_of
+from poststage.finalize.reason import reason
 from poststage.finalize.worker import finalize_as
 from poststage.names import shown
 from poststage.simulate import latency, tree
@@ -95,13 +96,13 @@ def _measured(where: Path, shape: Shape, options: Options, latency_s: float) -> 
         whom = partial(owner_of, os.fsencode(state_dir), None, options.settings.trusted_state_dirs)
         with latency.played(latency_s):
             start = time.monotonic()
-            finalize_as(whom, state_dir, options)
+            report = finalize_as(whom, state_dir, options)
             seconds = time.monotonic() - start
         fact = tree.wrong(top, shape)
         if fact:
             raise RunAgainError(
                 f"{shown(os.fsencode(top))}: {fact} after {seconds:.1f} s; no time is told",
-                hint="if that is the deadline, allow more: --deadline",
+                hint=f"finalize says: {reason([report])}",
             )
     return Measured(shape.ranks, shape.ranks * shape.files, seconds)
 

@@ -42,7 +42,7 @@ def test_who_stops_it_finds_nothing_left(tmp_path: Path) -> None:
     process = subprocess.Popen(words, env=environment({}), stderr=subprocess.PIPE)
     assert process.stderr is not None
     watch = os.pidfd_open(process.pid)
-    while not list(tmp_path.glob("*/state/*/*.state")):
+    while not list(tmp_path.glob("*/state/*/*")):
         assert process.poll() is None
     signal.pidfd_send_signal(watch, signal.SIGTERM)
     os.close(watch)

@@ -43,8 +43,9 @@ def test_nothing_of_it_stays(tmp_path: Path) -> None:
 
 
 def test_what_is_not_published_in_time_has_no_time_and_does_not_stay(tmp_path: Path) -> None:
-    with pytest.raises(RunAgainError, match="no time is told"):
+    with pytest.raises(RunAgainError, match="no time is told") as told:
         simulate(tmp_path, Shape(3, 1), options(deadline_s=0.0), sample=0)
+    assert told.value.hint.startswith("finalize says: ts.0: ")
     assert list(tmp_path.iterdir()) == []
 
 
