@@ -1,5 +1,7 @@
 """Finding a backend: entry points of the group `poststage.backends`, allowed names only."""
 
+from contextlib import suppress
+from functools import lru_cache
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -23,6 +25,19 @@ def load(name: str, settings: config.Settings) -> Backend:
             "nothing was loaded",
             hint="the site's allowed_backends: " + ", ".join(settings.allowed_backends),
         )
+    return _installed(name)
+
+
+def preload(settings: config.Settings) -> None:
+    """Import every backend that the site allows and that can be: `load` finds them then, also
+    after this process has given up the rights to read them."""
+    for name in settings.allowed_backends:
+        with suppress(UsageError):
+            load(name, settings)
+
+
+@lru_cache
+def _installed(name: str) -> Backend:
     found = list(entry_points(group=GROUP, name=name))
     if not found:
         raise UsageError(

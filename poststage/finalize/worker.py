@@ -18,6 +18,8 @@ from types import FrameType
 
 import msgspec
 
+from poststage import backends
+from poststage.config import Settings
 from poststage.errors import ExitCode, PermissionRefusedError, PoststageError, RunAgainError
 from poststage.finalize.options import Options
 from poststage.finalize.privs import Owner, become
@@ -107,6 +109,7 @@ def answered(
         owner = whom() if callable(whom) else whom
         trusted = owner is not None and owner.trusted
         if owner is not None and not trusted:
+            _import_all(options.settings)
             become(owner)
         chosen = msgspec.structs.replace(options, restore_owners=trusted)
         return b"R" + msgspec.json.encode(finalize(state_dir, chosen, stop))
@@ -114,6 +117,15 @@ def answered(
         return _encoded(error)
     except OSError as error:
         return _encoded(_of_machine(error, state_dir))
+
+
+def _import_all(settings: Settings) -> None:
+    """Import what the work may come to need: the owner may not be able to read the interpreter."""
+    import xxhash  # noqa: F401 - where a checksum was recorded
+
+    from poststage.backends import localdisk  # noqa: F401 - where a job is requeued
+
+    backends.preload(settings)
 
 
 def _encoded(error: PoststageError) -> bytes:
