@@ -10,7 +10,7 @@ from poststage.cli.common import say
 from poststage.errors import EXIT_MEANING, ExitCode
 from poststage.finalize.prepare import HELD_BACK
 from poststage.finalize.probes import AGENT_STOPPED, NEVER_STARTED
-from poststage.finalize.report import DatasetReport, Problem, Report
+from poststage.finalize.report import WAITS, DatasetReport, Problem, Report
 from poststage.finalize.work import STOPPED
 from poststage.names import from_text, shown
 from poststage.statefile.axl import NEVER_DISPATCHED
@@ -39,6 +39,7 @@ _ADVICE_BY_REASON = {
     AGENT_STOPPED: _NOT_BEGUN,
     NEVER_DISPATCHED: _NOT_BEGUN,
     NEVER_STARTED: _NOT_BEGUN,
+    WAITS: "nothing of it was touched: SCR restarts before that output, and writes this again",
     HELD_BACK: "the rest of the dataset is told with it; when that will not arrive, "
     "`finalize --publish file` publishes what is ready",
     STOPPED: "waiting does not help: `poststage resume` where the source is, or "

@@ -6,6 +6,8 @@ from poststage.errors import ExitCode, worst
 
 PROBLEMS_MAX = 1000  # listed per dataset; the rest is counted
 MISSING_MAX = 100
+WAITS = "it waits"
+"""How the reason begins of what is not touched because of a dataset that comes before it."""
 
 
 class Problem(Struct, frozen=True):

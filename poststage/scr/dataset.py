@@ -11,7 +11,14 @@ from poststage import names
 from poststage.durable import fsops
 from poststage.errors import ExitCode, PoststageError, worst
 from poststage.finalize.options import Options
-from poststage.finalize.report import MISSING_MAX, PROBLEMS_MAX, DatasetReport, Problem, Report
+from poststage.finalize.report import (
+    MISSING_MAX,
+    PROBLEMS_MAX,
+    WAITS,
+    DatasetReport,
+    Problem,
+    Report,
+)
 from poststage.model import Verdict
 from poststage.scr.datasets import Dataset
 from poststage.scr.files import Part, read_ranks
@@ -74,7 +81,7 @@ def never_begun(dataset: Dataset) -> Finished:
 
 def held_back(dataset: Dataset, output: int) -> Finished:
     """A checkpoint behind an output that is not whole: restarting from it would lose that."""
-    return _never(dataset, f"output {output} before it is not whole", settled=False)
+    return _never(dataset, f"{WAITS}: output {output} before it is not whole", settled=False)
 
 
 def _never(
@@ -109,14 +116,15 @@ def _judged(dataset: Dataset, part: Part | None, ended: Report, missing: list[Mi
     codes = {one.code for one in missing if one.reason} | {ended.exit_code}
     own = [_problem(dataset, one) for one in missing if one.reason]
     ranks = 0 if part is None else part.ranks
+    absent = tuple(one.rank for one in missing if one.absent)
     report = replace(
         files,
         dataset=_shown(dataset),
         directory=names.to_text(dataset.directory),
         complete=complete,
         parts=ranks,
-        parts_seen=ranks - sum(one.rank >= 0 for one in missing),
-        missing_parts=tuple(one.rank for one in missing if one.rank >= 0)[:MISSING_MAX],
+        parts_seen=ranks - len(absent),
+        missing_parts=absent[:MISSING_MAX],
         problems=() if complete else (*files.problems, *own)[:PROBLEMS_MAX],
         problems_in_all=0 if complete else files.problems_in_all + len(own),
     )

@@ -38,23 +38,24 @@ def pending(flush: Tree, index: Tree, directories: Container[int]) -> list[Datas
     Raises:
         StateFileError: one of the two is not what SCR writes.
     """
-    indexed = _indexed(index)
+    indexed, unfinished = _indexed(index)
     found = _flushing(flush, indexed, directories)
     known = {dataset.id for dataset in found}
-    for number, entry in indexed.items():
-        open_still = not _is_complete(entry) and b"FAILED" not in entry
-        if number not in known and number in directories and open_still:
-            descriptor = entry.get(b"DSET", {})
+    for number in unfinished:
+        if number not in known and number in directories:
+            descriptor = indexed[number].get(b"DSET", {})
             found.append(_dataset(INDEX, number, {}, descriptor, begun=True))
     return sorted(found, key=lambda one: (not one.output, one.id))
 
 
-def _indexed(index: Tree) -> dict[int, Tree]:
+def _indexed(index: Tree) -> tuple[dict[int, Tree], list[int]]:
+    """What the index says of each dataset, and which are neither complete nor failed."""
     try:
         version = kvtree.number(index, b"VERSION", 0, 1 << 30)
         if index and version != INDEX_VERSION:
             raise ValueError(f"version {version} is not known (this is {INDEX_VERSION})")
-        return dict(ids(index, b"DSET"))
+        found = dict(ids(index, b"DSET"))
+        return found, [number for number, entry in found.items() if _is_open(entry)]
     except ValueError as error:
         raise damaged(INDEX, str(error)) from error
 
@@ -91,5 +92,5 @@ def _flag(tree: Tree, key: bytes) -> bool:
     return kvtree.number(tree, key, 0, 1 << 31) not in {None, 0}
 
 
-def _is_complete(entry: Tree) -> bool:
-    return kvtree.number(entry, b"COMPLETE", 0, 1) == 1
+def _is_open(entry: Tree) -> bool:
+    return kvtree.number(entry, b"COMPLETE", 0, 1) != 1 and b"FAILED" not in entry

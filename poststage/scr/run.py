@@ -8,15 +8,15 @@ anywhere leaves a dataset that the next run finds again.
 import os
 import re
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from msgspec.structs import replace
 
 from poststage import names
 from poststage.durable import atomic, fsops
-from poststage.errors import PermissionRefusedError, UsageError, worst
+from poststage.errors import PermissionRefusedError, StateFileError, UsageError, worst
 from poststage.finalize.options import Options
 from poststage.finalize.privs import Owner, owner_of
 from poststage.finalize.report import Report
@@ -97,7 +97,8 @@ class Run:
         """What is pending now."""
         found = (_DIRECTORY.match(os.fsencode(name)) for name in os.listdir(self._fd))
         directories = {int(match[1]) for match in found if match}
-        return pending(self._read(FLUSH), self._read(INDEX), directories)
+        with self._named():
+            return pending(self._read(FLUSH), self._read(INDEX), directories)
 
     def all(self) -> Report:
         """The run. A checkpoint waits while an output before it is not whole."""
@@ -133,7 +134,8 @@ class Run:
     def _record(self, dataset: Dataset, *, complete: bool) -> None:
         """Write SCR's files; each step is durable before the next."""
         now = time.strftime("%Y-%m-%dT%H:%M:%S").encode("ascii")
-        index, flush = self._read(INDEX), self._read(FLUSH)
+        with self._named():
+            index, flush = self._read(INDEX), self._read(FLUSH)
         if not complete:
             self._write(INDEX, index, trees.failed(index, dataset, now))
             self._write(FLUSH, flush, trees.stopped(flush, dataset.id))
@@ -146,6 +148,15 @@ class Run:
             os.close(directory_fd)
         self._write(INDEX, index, trees.completed(index, dataset, now))
         self._write(FLUSH, flush, trees.without(flush, dataset.id))
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """What is damaged is named with its directory."""
+        try:
+            yield
+        except StateFileError as error:
+            where = names.shown(os.fsencode(self.scr))
+            raise StateFileError(f"{where}/{error.message}", hint=error.hint) from error
 
     def _read(self, name: bytes) -> Tree:
         return read_tree(self._fd, name, trusted_uid=self._trusted_uid) or {}

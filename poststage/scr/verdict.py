@@ -22,6 +22,11 @@ class Missing(Struct, frozen=True):
     reason: str
     """Empty: its files say why, each for itself."""
     code: ExitCode = ExitCode.NEEDS_PERSON
+    absent: bool = False
+    """Whether there is no state file of it."""
+
+
+ABSENT = "its state file is missing: nobody knows what became of its files"
 
 
 def state_name(rank: int) -> bytes:
@@ -48,7 +53,7 @@ def unaccounted(
             yield Missing(rank, f"its state file cannot be read: {error.strerror}", code)
             continue
         if reason is not None:
-            yield Missing(rank, reason)
+            yield Missing(rank, reason, absent=reason == ABSENT)
 
 
 def _missing(
@@ -58,7 +63,7 @@ def _missing(
     done = _read(dir_fd, beside(state_name(rank), FOREIGN_DONE_SUFFIX))
     state = done or _read(dir_fd, state_name(rank))
     if state is None:
-        return "its state file is missing: nobody knows what became of its files"
+        return ABSENT
     if done is None and not ready and (state.entries or files):
         return ""
     final = {os.path.normpath(entry.destination) for entry in state.entries}

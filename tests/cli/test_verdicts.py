@@ -7,7 +7,7 @@ from poststage.cli.verdicts import print_report
 from poststage.errors import ExitCode
 from poststage.finalize.prepare import HELD_BACK
 from poststage.finalize.probes import AGENT_STOPPED, NEVER_STARTED
-from poststage.finalize.report import DatasetReport, Problem, Report
+from poststage.finalize.report import WAITS, DatasetReport, Problem, Report
 from poststage.finalize.work import STOPPED
 from poststage.model import Verdict
 from poststage.statefile.axl import NEVER_DISPATCHED
@@ -126,6 +126,7 @@ def test_an_empty_statedir_is_said_to_be_one(capsys: pytest.CaptureFixture[str])
 @pytest.mark.parametrize(
     ("reason", "way_out"),
     [
+        (f"{WAITS}: output 4 before it is not whole", "SCR restarts before that output"),
         (HELD_BACK, "`finalize --publish file`"),
         (f"{STOPPED}: on n1", "`poststage resume` where the source is, or `poststage cancel`"),
         ("its transfer is still running", "running: run finalize again later"),

@@ -3,8 +3,11 @@
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from poststage.errors import StateFileError
+from poststage.scr import trees
 from poststage.scr.datasets import Dataset, pending
 from poststage.statefile import kvtree
 from tests.axl.lay import pack
@@ -78,6 +81,7 @@ def test_the_index_alone_tells_of_open_datasets_that_have_a_directory() -> None:
         ({"1": {**CKPT, "CKPT": "yes"}}, {}, "flush.scr: CKPT is yes"),
         ({"1": {**CKPT, "DSETDESC": {"ID": 2}}}, {}, "dataset 1 is described as 2"),
         ({}, {"-1": {}}, "index.scr: DSET -1 is not a number"),
+        ({}, {"1": {"COMPLETE": "maybe"}}, "index.scr: COMPLETE is maybe"),
     ],
 )
 def test_what_scr_does_not_write_is_damage(flush: Nested, index: Nested, says: str) -> None:
@@ -93,3 +97,30 @@ def test_an_index_of_another_version_is_not_read(index: Nested) -> None:
 
 def test_without_files_nothing_is_pending() -> None:
     assert pending({}, {}, set()) == []
+
+
+WORDS = [b"DATASET", b"DSET", b"DSETDESC", b"LOCATION", b"NAME", b"ID", b"CKPT", b"OUTPUT"]
+WORDS += [b"FLAG_CKPT", b"FLAG_OUTPUT", b"COMPLETE", b"FAILED", b"FLUSHED", b"CURRENT", b"VERSION"]
+WORDS += [b"FLUSHING", b"PFS", b"CACHE", b"0", b"1", b"2", b"-1", b"x", b""]
+TREES: st.SearchStrategy[kvtree.Tree] = st.recursive(
+    st.just({}), lambda below: st.dictionaries(st.sampled_from(WORDS), below, max_size=4)
+)
+
+
+@given(flush=TREES, index=TREES)
+def test_any_files_of_scrs_give_datasets_that_can_be_recorded_or_one_clear_error(
+    flush: kvtree.Tree, index: kvtree.Tree
+) -> None:
+    try:
+        datasets = pending({b"DATASET": flush}, {b"VERSION": {b"2": {}}, **index}, {1, 2})
+    except StateFileError:
+        return
+    for one in datasets:
+        for new in (
+            trees.completed(index, one, b"now"),
+            trees.failed(index, one, b"now"),
+            trees.summary(one),
+            trees.without({b"DATASET": flush}, one.id),
+            trees.stopped({b"DATASET": flush}, one.id),
+        ):
+            assert kvtree.parse(kvtree.build(new)) == new
