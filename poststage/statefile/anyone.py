@@ -47,10 +47,12 @@ def is_foreign(dir_fd: int, name: bytes) -> bool:
         info = os.fstat(fd)
         if not fsops.is_regular(info):
             return False
+        likely = _LIKELY.search(name) is not None
         if info.st_size < len(kvtree.MAGIC):
-            start = os.pread(fd, len(kvtree.MAGIC), 0)
-            return bool(_LIKELY.search(name)) and kvtree.MAGIC.startswith(start)
-        return is_kvtree(fd) and _is_axl(fd, info.st_size, name)
+            return likely and kvtree.MAGIC.startswith(os.pread(fd, len(kvtree.MAGIC), 0))
+        if is_kvtree(fd):
+            return _is_axl(fd, info.st_size, name)
+        return likely and _ALWAYS_THERE in read_all(fd, min(info.st_size, kvtree.FILE_MAX))
     finally:
         os.close(fd)
 

@@ -241,3 +241,10 @@ def test_a_damaged_file_of_scrs_own_is_no_state_file(
     assert anyone.is_foreign(dir_fd, name) is found
     path.write_bytes(pack(transfer({})))
     assert anyone.is_foreign(dir_fd, name)
+
+
+def test_a_likely_name_alone_makes_no_state_file_of_somebodys_text(
+    dir_fd: int, tmp_path: Path
+) -> None:
+    (tmp_path / "state").write_text("a note of the user's\n")
+    assert not anyone.is_foreign(dir_fd, b"state")
