@@ -74,6 +74,7 @@ class Written(Struct, frozen=True):
     order: Order
     begun_ns: int
     """When (time.monotonic_ns) its directory was open and nothing of it written."""
+    device: int
     how: str
     """clone, range or read: what moved its bytes."""
 
@@ -93,11 +94,13 @@ def write_file(order: Order, watch: Watch) -> Written:
     """
     begun_ns = time.monotonic_ns()
     try:
-        mode = _checked_source(order).st_mode & 0o777
+        source = _checked_source(order)
         # Without setuid and setgid: until the finalizer gives the owner, the file is the daemon's.
-        temp_fd = fsops.open_temp(order.dir_fd, order.temp, mode=mode)
+        temp_fd = fsops.open_temp(order.dir_fd, order.temp, mode=source.st_mode & 0o777)
         try:
-            return Written(temp_fd, order, begun_ns, _copy_into(temp_fd, order, watch))
+            temp = _own(temp_fd)
+            how = _copy_into(temp_fd, order, watch, source, temp)
+            return Written(temp_fd, order, begun_ns, temp.st_dev, how)
         except BaseException:
             os.close(temp_fd)
             raise
@@ -113,7 +116,10 @@ def open_source(path: bytes, *, dir_fd: int | None = None) -> int:
 
 def source_change(source_fd: int, size: int, mtime_ns: int) -> str:
     """What is different from the record at the open source; "" for nothing."""
-    info = os.fstat(source_fd)
+    return _change(os.fstat(source_fd), size, mtime_ns)
+
+
+def _change(info: os.stat_result, size: int, mtime_ns: int) -> str:
     if not stat.S_ISREG(info.st_mode):
         return "the source is not a regular file"
     if info.st_size != size:
@@ -124,36 +130,43 @@ def source_change(source_fd: int, size: int, mtime_ns: int) -> str:
 
 
 def _checked_source(order: Order) -> os.stat_result:
-    change = source_change(order.source_fd, order.size, order.mtime_ns)
+    info = os.fstat(order.source_fd)
+    change = _change(info, order.size, order.mtime_ns)
     if change:
         raise CopyError(change)
-    return os.fstat(order.source_fd)
+    return info
 
 
-def _copy_into(temp_fd: int, order: Order, watch: Watch) -> str:
-    start = _starting_point(temp_fd, order, watch)
-    _cut(temp_fd, start)
-    if start == 0 and _clone(temp_fd, order, watch):
-        how = "clone"
-    else:
-        how = _Pieces(temp_fd, order, watch).copy(start)
-    _cut(temp_fd, watch.final_size(order.size))
-    _checked_source(order)
-    return how
-
-
-def _cut(fd: int, size: int) -> None:
-    if os.fstat(fd).st_size != size:
-        os.ftruncate(fd, size)
-
-
-def _starting_point(temp_fd: int, order: Order, watch: Watch) -> int:
-    """Up to where the temp file holds, byte for byte, what was recorded as durable in it."""
+def _own(temp_fd: int) -> os.stat_result:
+    """What is known of the temp file, which nobody else can write by another name."""
     info = os.fstat(temp_fd)
     if not stat.S_ISREG(info.st_mode) or info.st_nlink != 1:
         raise CopyError("something else has the temp file's name; it was left untouched")
     if info.st_uid != os.geteuid():  # who owns it could write to it later
         raise CopyError("somebody else's file has the temp file's name; it was left untouched")
+    return info
+
+
+def _copy_into(
+    temp_fd: int, order: Order, watch: Watch, source: os.stat_result, temp: os.stat_result
+) -> str:
+    start = _starting_point(temp_fd, order, watch)
+    if temp.st_size != start:
+        os.ftruncate(temp_fd, start)
+    sparse = source.st_blocks * 512 < order.size and holes.are_told(order.source_fd, order.size)
+    if start == 0 and source.st_dev == temp.st_dev and _clone(temp_fd, order, watch):
+        how = "clone"
+    else:
+        how = _Pieces(temp_fd, order, watch, sparse=sparse).copy(start)
+    size = watch.final_size(order.size)
+    if size != order.size or sparse:  # a hole at the end is not written
+        os.ftruncate(temp_fd, size)
+    _checked_source(order)
+    return how
+
+
+def _starting_point(temp_fd: int, order: Order, watch: Watch) -> int:
+    """Up to where the temp file holds, byte for byte, what was recorded as durable in it."""
     if not order.resume_at:
         return 0
     start = proof.proven(order.source_fd, temp_fd, order.resume_at, watch.go_on)
@@ -177,11 +190,10 @@ def _clone(temp_fd: int, order: Order, watch: Watch) -> bool:
 class _Pieces:
     """Copies data, skips holes, proves now and then."""
 
-    def __init__(self, temp_fd: int, order: Order, watch: Watch) -> None:
-        self.temp_fd, self.order, self.watch = temp_fd, order, watch
+    def __init__(self, temp_fd: int, order: Order, watch: Watch, *, sparse: bool) -> None:
+        self.temp_fd, self.order, self.watch, self.sparse = temp_fd, order, watch, sparse
         self.how = "range"
         self.unproven = 0
-        self.sparse = holes.are_told(order.source_fd, order.size)
 
     def copy(self, start: int) -> str:
         """Copy everything from `start`; what moved the bytes."""

@@ -15,6 +15,7 @@ from poststage.model import TransferState
 
 SUFFIX = ".journal"
 CANCEL_SUFFIX = ".cancel"
+_LOOK_S = 0.1
 _FLAGS = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
@@ -36,10 +37,19 @@ class Book:
         """Whether the daemon stops: copies end at the next piece."""
         self._dir_fd, self._whole, self._fd = dir_fd, whole_bytes, -1
         self._dirty = False
+        self._look_at = 0.0
 
     def is_over(self) -> bool:
         """Whether nothing of it is to be written any more."""
         return self.stopping or self.transfer.cancelled or bool(self.trouble)
+
+    def is_time_to_look(self) -> bool:
+        """Whether nobody has looked at the disk for such a wish in the last tenth of a second."""
+        now = time.monotonic()
+        if now < self._look_at:
+            return False
+        self._look_at = now + _LOOK_S
+        return True
 
     def cancel_asked(self) -> bool:
         """Whether somebody who cannot reach the daemon has asked for a cancel, on disk."""

@@ -55,7 +55,7 @@ def _by_filesystem(batch: Sequence[Written]) -> Iterable[list[int]]:
     """Indices into `batch`."""
     found: dict[int, list[int]] = {}
     for index, one in enumerate(batch):
-        found.setdefault(os.fstat(one.temp_fd).st_dev, []).append(index)
+        found.setdefault(one.device, []).append(index)
     return found.values()
 
 

@@ -130,7 +130,7 @@ class Workers:
                 self._leave(book, records)
 
     def _is_over(self, book: Book) -> bool:
-        if not book.is_over() and book.cancel_asked():
+        if not book.is_over() and book.is_time_to_look() and book.cancel_asked():
             with suppress(BackendError):  # `trouble` keeps it
                 self.cancel(book, timeout_s=0)
         return book.is_over()
@@ -158,6 +158,8 @@ class Workers:
                     book.put(*records)
                 if book.transfer.cancelled and not book.running:
                     ending.end_cancelled(book)
+                elif book.transfer.verdict() is not None and book.cancel_asked():
+                    self.cancel(book, timeout_s=0)
                 ending.end_if_done(book)
             except BackendError as error:
                 _log.error("%s", error)

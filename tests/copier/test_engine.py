@@ -378,7 +378,7 @@ def test_a_full_file_system_says_so(tmp_path: Path) -> None:
     full = os.open("/dev/full", os.O_WRONLY)
     try:
         with pytest.raises(OSError, match="No space"):
-            engine._Pieces(full, order, Witness()).copy(0)
+            engine._Pieces(full, order, Witness(), sparse=False).copy(0)
     finally:
         os.close(full)
         case.close()
