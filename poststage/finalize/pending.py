@@ -1,12 +1,13 @@
 """One pending state file, as little of it as has to be remembered while its transfer runs."""
 
 import os
+import socket
 
 from msgspec import Struct
 
 from poststage.durable import fsops, lock
 from poststage.errors import StateFileError
-from poststage.model import Kind, State
+from poststage.model import Head, Kind, State
 from poststage.names import shown
 from poststage.statefile.anyone import read_any
 from poststage.statefile.entries import Entries
@@ -74,10 +75,23 @@ def _filled(pending: Pending, state: State | None, *, alive: bool) -> Pending:
         state.handle,
         state.recorded,
         state.started,
-        state.cancelled or state.head.ends_with_job,
+        state.cancelled or (state.head.ends_with_job and _is_gone(state.head)),
         _moves_files(state),
         alive,
     )
+
+
+def _is_gone(head: Head) -> bool:
+    """Whether a job has ended: it has not while the process that recorded it is alive here."""
+    if head.pid <= 0 or head.host != socket.gethostname():
+        return True
+    try:
+        os.kill(head.pid, 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False
 
 
 def _moves_files(state: State) -> bool:
