@@ -11,9 +11,11 @@ from pathlib import Path
 from msgspec import Struct
 
 from bench.context import Bench
-from bench.measure import Row, Side, paired, run, timed
+from bench.measure import Row, Side, once, paired, run, timed
 from bench.places import Place, no_xfs, xfs
 from poststage import names
+from poststage.agent import items
+from poststage.agent.observe import observe
 from poststage.copier.manners import Plain
 from poststage.copier.queue import Queue
 from poststage.copier.records import EventRecord, ItemRecord
@@ -56,6 +58,7 @@ def rows(bench: Bench) -> Iterator[Row]:
         for load in loads:
             yield from _rows(bench, load, source, bench.disk)
     yield from _rows(bench, Load(1, sizes.large_bytes, holes=True), bench.disk, bench.disk)
+    yield _checksum(bench, Load(1, sizes.large_bytes // 4))
     if reason := no_xfs():
         yield Row(FAMILY, "XFS with reflinks", note=reason)
     else:
@@ -69,7 +72,8 @@ def _rows(bench: Bench, load: Load, source: Place, target: Place) -> Iterator[Ro
     scene = _Scene(load, source, target)
     try:
         rsync = scene.side(_rsync) if shutil.which("rsync") else None
-        ours, floor, peer = paired(bench.sizes.runs, scene.side(_ours), scene.side(_cp), rsync)
+        ours, floor = paired(bench.sizes.runs, scene.side(_ours), scene.side(_cp))
+        peer = once(rsync)
     finally:
         scene.close()
     yield Row(
@@ -83,6 +87,27 @@ def _rows(bench: Bench, load: Load, source: Place, target: Place) -> Iterator[Ro
         note="" if rsync else "no rsync on this machine",
         files=load.files,
     )
+
+
+def _checksum(bench: Bench, load: Load) -> Row:
+    """What a checksum adds to recording and copying together."""
+    scene = _Scene(load, bench.disk, bench.disk)
+
+    def side(*, checksum: bool) -> Side:
+        def record_and_copy(source: Path, to: Path) -> None:
+            for name in _listed(source):
+                item = items.item_of(bytes(source / name), bytes(to / name))
+                assert (observe(item, checksum=checksum).checksum is not None) is checksum
+            _ours(source, to)
+
+        return scene.side(record_and_copy)
+
+    try:
+        ours, floor = paired(bench.sizes.runs, side(checksum=True), side(checksum=False))
+    finally:
+        scene.close()
+    name = f"{load}, recorded with xxh3 and copied, {bench.disk.kind}"
+    return Row(FAMILY, name, ours, floor, floor_is="the same without")
 
 
 Copy = Callable[[Path, Path], None]

@@ -20,7 +20,7 @@ def rows(bench: Bench) -> Iterator[Row]:
     for place in bench.places:
         for ranks in often:
             yield from _rows(bench, place, Shape(ranks, bench.sizes.files), bench.sizes.runs)
-        yield from _rows(bench, place, Shape(once, bench.sizes.files), 1)
+    yield from _rows(bench, bench.disk, Shape(once, bench.sizes.files), 1)
     yield from _rows(bench, bench.disk, Shape(1, bench.sizes.one_state_files), 1)
 
 

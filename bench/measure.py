@@ -58,6 +58,11 @@ def paired(runs: int, ours: Side, *others: Side | None) -> list[tuple[float, ...
     return [tuple(one) for one in seconds]
 
 
+def once(side: Side | None) -> tuple[float, ...]:
+    """One run of a side that is only there to be known."""
+    return () if side is None else (side(),)
+
+
 class Ended(Struct, frozen=True):
     """A command that has ended well."""
 

@@ -17,7 +17,7 @@ from poststage.errors import PermissionRefusedError, SourceError, UsageError
 from poststage.model import Identity, Kind, Meta
 
 _TIMES = range(-(2**63), 2**63)  # ns in 64 bits: the years 1677 to 2262
-_BLOCK = 1 << 20  # bytes read at a time for a checksum
+_BLOCK = 1 << 18  # bytes read at a time for a checksum: they stay in the processor's cache
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
@@ -120,9 +120,10 @@ def _open(source: bytes) -> int:
 
 
 def _digest(fd: int) -> str:
-    state = xxhash.xxh3_128()
-    while block := os.read(fd, _BLOCK):
-        state.update(block)
+    state, block = xxhash.xxh3_128(), bytearray(_BLOCK)
+    view = memoryview(block)
+    while count := os.readv(fd, [block]):
+        state.update(view[:count])
     return f"xxh3_128:{state.hexdigest()}"
 
 
