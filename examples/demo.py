@@ -13,11 +13,13 @@ import shutil
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 MARKER = ".poststage-demo"
 RANKS = 4
+PATIENCE_S = 5.0
 BROKEN = "*/timestep.1/data.2"
 
 
@@ -100,12 +102,27 @@ class Story:
         if not quiet:
             say(f"\n$ {command.replace(str(HERE) + '/', '')}", flush=True)
         words, out = shlex.split(command), subprocess.DEVNULL if quiet else sys.stdout
-        done = subprocess.run(
-            words, cwd=self.top, env=self.env, check=False, stdout=out, stderr=out
+        # A group of its own: Ctrl-C is for this program, which ends the command.
+        child = subprocess.Popen(
+            words, cwd=self.top, env=self.env, stdout=out, stderr=out, process_group=0
         )
-        if done.returncode and not quiet:
-            say(f"[exit status {told(done.returncode)}]")
-        return done.returncode
+        try:
+            code = child.wait()
+        except KeyboardInterrupt:
+            end(child)
+            raise
+        if code and not quiet:
+            say(f"[exit status {told(code)}]")
+        return code
+
+
+def end(child: subprocess.Popen[bytes]) -> None:
+    """End a command and all that it started, if need be by force."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with suppress(ProcessLookupError):
+            os.killpg(child.pid, number)
+        with suppress(subprocess.TimeoutExpired):
+            child.wait(PATIENCE_S)
 
 
 def fresh(top: Path) -> Path:

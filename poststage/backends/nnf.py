@@ -104,6 +104,7 @@ class NnfProbe:
 
     def find(self, tags: Sequence[str]) -> Mapping[str, str]:
         """As `Probe.find`, in this job's workflow."""
+        self._daemon.require()
         workflow = _workflow_here()
         known = {one.tag for one in self._daemon.movements(workflow)}
         return {tag: f"{workflow.namespace}/{workflow.name}:{tag}" for tag in tags if tag in known}

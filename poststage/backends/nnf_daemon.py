@@ -3,6 +3,7 @@
 States and numbers: datamovement.proto. State says where a movement is, status how it ended.
 """
 
+import os
 import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -27,6 +28,7 @@ _ENDS = {
 _NOT_FOUND = 1
 _CANCEL_NOT_FOUND, _CANCEL_SUCCESS = 1, 2
 _DEFAULT_SLOTS = -1
+_HINT = "nnf-dm listens on compute nodes that have a Rabbit; [backend.nnf] socket names it"
 _TEMP = re.compile(r"\.([0-9a-f]{16})-([0-9]{1,9})\.poststage(?![0-9A-Za-z._-])")
 
 
@@ -59,6 +61,11 @@ class Daemon:
         self._socket, self._timeout_s = socket, timeout_s
         self._messages = classes()
         self._ended: dict[str, Movement] = {}  # what has ended stays so, and is asked once
+
+    def require(self) -> None:
+        """Raise BackendError if there is no such socket on this node."""
+        if not os.path.exists(self._socket):
+            raise BackendError(f"nnf-dm: no socket {shown(self._socket)} on this node", hint=_HINT)
 
     def create(
         self, workflow: Workflow, source: str, target: str, settings: Mapping[str, str]
@@ -125,7 +132,7 @@ class Daemon:
         except grpc.RpcError as error:
             raise BackendError(
                 f"nnf-dm at {shown(self._socket)}: {_fact(error)}",
-                hint="it listens on compute nodes that have a Rabbit; [backend.nnf] socket",
+                hint=_HINT,
             ) from error
 
 

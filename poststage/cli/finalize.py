@@ -118,6 +118,10 @@ def finalize(*, detach: bool, reason: bool, **options: Any) -> None:
       65  a state file is damaged; none of its files was touched
       75  run again later (still running, or a fault that may pass)
       77  not permitted
+    Interrupted (Ctrl-C, SIGTERM) it stops at the next file, and reports: 75, or
+    0 if that was the last one.
+
+    --json is of one shape: `runs`, a STATEDIR each, and `datasets`, all of them.
 
     \b
     Examples:
@@ -167,7 +171,7 @@ def _finalized(
 ) -> tuple[int, str]:
     """Exit status and reason of a run in the foreground."""
     from poststage.cli import detached as background
-    from poststage.cli import runs, telling
+    from poststage.cli import runs, telling, waiting
     from poststage.finalize.options import options_of
 
     if requeued and choices["dry_run"]:
@@ -176,14 +180,15 @@ def _finalized(
     asked = runs.Asked(where, scheduler, job, user, deadline_s, scr is not None)
     alone = background.alone(state_dirs[0]) if detached else nullcontext()
     with alone, telling.logged(where, job or "", settings) as log:
-        options = options_of(settings, requeued=requeued, log=log.write, **choices)
-        run = runs.run(asked, settings, options)
+        with waiting.shown(runs.seconds(asked, settings)) as waits:
+            options = options_of(settings, requeued=requeued, log=log.write, waits=waits, **choices)
+            run = runs.run(asked, settings, options)
         code, reason = telling.summed_up(run.reports)
         if detached:
             background.keep_result(state_dirs[0], code, reason)
         telling.admins_told(run.reports, run.job, log, settings)
     if as_json:
-        emit_json(telling.document(run.reports, alone=len(state_dirs) == 1))
+        emit_json(telling.document(run.reports))
     else:
         from poststage.cli.verdicts import print_report
 

@@ -1,6 +1,8 @@
 """How values look to people. Rich is imported on a terminal alone; elsewhere it is plain text."""
 
+import os
 import sys
+import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TextIO
@@ -8,6 +10,7 @@ from typing import TextIO
 from poststage.names import shown
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_COLUMNS, _COLUMNS_LEAST = 80, 20
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB", "EB")
 
 
@@ -36,6 +39,31 @@ def time(time_ns: int) -> str:
     except OverflowError:
         return f"@{seconds}{fraction}"
     return f"{moment:%Y-%m-%dT%H:%M:%S}{fraction}Z"
+
+
+def wrapped(text: str, stream: TextIO) -> str:
+    """`text`, a line, as it is; on a terminal in lines that end between words.
+
+    A word that is longer than a line, a path say, is left whole, for the terminal to fold.
+    """
+    if not stream.isatty():
+        return text
+    return textwrap.fill(
+        text,
+        _columns(stream),
+        subsequent_indent="  ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def _columns(stream: TextIO) -> int:
+    chosen = os.environ.get("COLUMNS", "")
+    try:
+        found = int(chosen) if chosen.isdecimal() else os.get_terminal_size(stream.fileno()).columns
+    except OSError:
+        found = 0
+    return max(found, _COLUMNS_LEAST) if found else _COLUMNS
 
 
 def table(
@@ -71,7 +99,8 @@ def _for_terminal(columns: Sequence[str], grid: list[list[str]], stream: TextIO)
     from rich.table import Table
     from rich.text import Text
 
-    drawn = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    style = "" if os.environ.get("NO_COLOR") else "bold"
+    drawn = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style=style)
     for title in columns:
         right = title.startswith(">")
         drawn.add_column(

@@ -1,5 +1,6 @@
 """`poststage site`: the settings in force, checks of them, and hooks to register."""
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -151,7 +152,8 @@ def check(
             render.table(("", "what", "found"), rows)
             for one in found:
                 if one.advice:
-                    click.echo(f"{one.level.value}: {shown(one.what)}: {shown(one.advice)}")
+                    text = f"{one.level.value}: {shown(one.what)}: {shown(one.advice)}"
+                    click.echo(render.wrapped(text, sys.stdout))
         wrong = any(one.level is Level.WRONG for one in found)
     raise SystemExit(int(ExitCode.NEEDS_PERSON if wrong else ExitCode.OK))
 

@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -68,12 +69,25 @@ def summed_up(reports: Sequence[Report]) -> tuple[int, str]:
     return int(worst({report.exit_code for report in reports})), reason.reason(reports)
 
 
-def document(reports: Sequence[Report], *, alone: bool) -> object:
-    """What --json prints: the report of the one STATEDIR that was named, or a list."""
-    if alone:
-        return to_json(reports[0])
+def document(reports: Sequence[Report]) -> dict[str, object]:
+    """What --json prints, of the same shape however many STATEDIRs there are.
+
+    `runs` has one for each, `datasets` all of theirs, each with its `state_dir`.
+    """
     code, words = summed_up(reports)
-    return {"exit_code": code, "reason": words, "runs": [to_json(one) for one in reports]}
+    runs = [_plain(report) for report in reports]
+    datasets = [
+        {**dataset, "state_dir": run["state_dir"]}
+        for run in runs
+        for dataset in run.pop("datasets")
+    ]
+    return {"exit_code": code, "reason": words, "runs": runs, "datasets": datasets}
+
+
+def _plain(report: Report) -> dict[str, Any]:
+    plain = to_json(report)
+    assert isinstance(plain, dict)
+    return plain
 
 
 def admins_told(reports: Sequence[Report], job: str, log: eventlog.Log, settings: Settings) -> None:
@@ -89,7 +103,7 @@ def admins_told(reports: Sequence[Report], job: str, log: eventlog.Log, settings
 
 def _script(reports: Sequence[Report], job: str, settings: Settings) -> str:
     """Run the site's script with the reports as JSON on its stdin; what went wrong, or ""."""
-    document = json.dumps({"job": job, "runs": [to_json(report) for report in reports]})
+    text = json.dumps({**document(reports), "job": job})
     code = worst({report.exit_code for report in reports})
     env = {
         "PATH": os.environ.get("PATH", os.defpath),
@@ -101,7 +115,7 @@ def _script(reports: Sequence[Report], job: str, settings: Settings) -> str:
     try:
         ended = subprocess.run(
             [settings.report_script],
-            input=document.encode("ascii"),
+            input=text.encode("ascii"),
             stdout=subprocess.DEVNULL,
             env=env,
             timeout=settings.script_timeout_s,

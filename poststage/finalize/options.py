@@ -7,6 +7,9 @@ from msgspec import Struct
 from poststage.config import Settings
 
 Log = Callable[[Iterable[Mapping[str, str]]], None]
+Waits = Callable[[int], None]
+LOCKED = -1
+"""Another finalizer holds the STATEDIR."""
 
 
 class Options(Struct, frozen=True):
@@ -28,6 +31,8 @@ class Options(Struct, frozen=True):
     job: str = ""
     """Whom this is for, as the scheduler calls it; "" for nobody in particular. With `requeued`
     it says whose record is put aside: without, whatever there is."""
+    waits: Waits | None = None
+    """Told again and again how many transfers are waited for, or LOCKED; 0 when nothing is."""
     log: Log | None = None
     """Takes the events of files that were published, where the site's log has those."""
     restore_owners: bool = False
@@ -45,6 +50,7 @@ def options_of(
     requeued: bool = False,
     job: str = "",
     log: Log | None = None,
+    waits: Waits | None = None,
 ) -> Options:
     """Options with the site's settings where nothing was said."""
     return Options(
@@ -56,5 +62,6 @@ def options_of(
         jobs=settings.jobs if jobs is None else jobs,
         requeued=requeued,
         job=job,
+        waits=waits,
         log=log if settings.log_files == "all" and not dry_run else None,
     )

@@ -17,7 +17,7 @@ from poststage.errors import (
     worst,
 )
 from poststage.finalize import records, requeue, whole
-from poststage.finalize.options import Options
+from poststage.finalize.options import LOCKED, Options
 from poststage.finalize.parallel import shared_out
 from poststage.finalize.pending import Pending
 from poststage.finalize.report import DatasetReport, Report, dataset_code
@@ -74,10 +74,18 @@ class Run:
         if self.options.dry_run or not any(group.pending for group in groups):
             return self._groups(groups)
         with ExitStack() as stack:
-            lock_of(self.state_dir, self.left, self.stopped, stack)
+            lock_of(self.state_dir, self.left, self._stopped_while_locked, stack)
             if self.options.requeued:
                 return self._put_aside(self._scan())
             return self._groups(self._scan())
+
+    def _stopped_while_locked(self) -> bool:
+        self._waits(LOCKED)
+        return self.stopped()
+
+    def _waits(self, count: int) -> None:
+        if self.options.waits is not None:
+            self.options.waits(count)
 
     def stopped(self) -> bool:
         """Whether to stop at the next file: asked to, or out of time."""
@@ -155,10 +163,12 @@ class Run:
         """`again` on what is left, ever more slowly, until nothing is or the time is over."""
         pause = 0.0
         while waiting and not self.stopped():
+            self._waits(len(waiting))
             self._sleep(pause)
             left = again(waiting)
             pause = _POLL_FIRST_S if len(left) < len(waiting) else pause * 1.5 + _POLL_FIRST_S
             pause, waiting = min(pause, _POLL_MOST_S), left
+        self._waits(0)
         return waiting
 
     def _sleep(self, seconds: float) -> None:

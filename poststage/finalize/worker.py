@@ -7,7 +7,6 @@ worker when the deadline is over, and reads one bounded report from a pipe.
 import errno
 import os
 import select
-import selectors
 import signal
 import sys
 import time
@@ -21,6 +20,7 @@ import msgspec
 from poststage import backends
 from poststage.config import Settings
 from poststage.errors import ExitCode, PermissionRefusedError, PoststageError, RunAgainError
+from poststage.finalize.heard import Pipes, received, saying
 from poststage.finalize.options import Options
 from poststage.finalize.privs import Owner, become
 from poststage.finalize.report import Report
@@ -30,7 +30,6 @@ from poststage.names import shown
 
 _GRACE_S = 5.0  # a worker stops at the next file; this is for the last sync
 _DYING_S = 2.0  # for a killed worker to be gone
-_REPORT_MAX = 256 << 20
 _LEASH_LOOK_S = 0.02
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
@@ -65,20 +64,24 @@ def finalize_as(
     """
     receive, send = os.pipe2(os.O_CLOEXEC)
     leash, held = os.pipe2(os.O_CLOEXEC)
+    heard, said = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
     # Until both have their handlers, a signal waits.
     signal.pthread_sigmask(signal.SIG_SETMASK, set(signal.valid_signals()))
     pid = os.fork()
     if pid == 0:
-        os.close(receive)
-        os.close(held)
-        _worker(send, leash, whom, state_dir, options, finalize)
-    os.close(send)
-    os.close(leash)
+        for fd in (receive, held, heard):
+            os.close(fd)
+        quiet = options.waits is None
+        mine = options if quiet else msgspec.structs.replace(options, waits=saying(said))
+        _worker(send, leash, whom, state_dir, mine, finalize)
+    for fd in (send, leash, said):
+        os.close(fd)
     try:
-        return outcome(_collected(pid, receive, options.deadline_s + grace_s))
+        pipes = Pipes(receive, heard, options.waits or (lambda count: None))
+        return outcome(_collected(pid, pipes, options.deadline_s + grace_s))
     finally:
-        os.close(receive)
-        os.close(held)
+        for fd in (receive, held, heard):
+            os.close(fd)
 
 
 def _worker(
@@ -175,7 +178,7 @@ def _stopping(leash: int) -> Callable[[], bool]:
     return stop
 
 
-def _collected(pid: int, receive: int, timeout_s: float) -> bytes:
+def _collected(pid: int, pipes: Pipes, timeout_s: float) -> bytes:
     """All that the worker wrote in `timeout_s` seconds; on return it is gone, or as good as."""
     left = deadline(timeout_s)
     pidfd = os.pidfd_open(pid)
@@ -185,7 +188,7 @@ def _collected(pid: int, receive: int, timeout_s: float) -> bytes:
     previous[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, set())
     try:
-        return _received(receive, left)
+        return received(pipes, left)
     finally:
         signal.pidfd_send_signal(pidfd, signal.SIGKILL)
         # In a call of a file system that does not answer it does not even die; it will then.
@@ -194,21 +197,6 @@ def _collected(pid: int, receive: int, timeout_s: float) -> bytes:
         for number, handler in previous.items():
             signal.signal(number, handler)
         os.close(pidfd)
-
-
-def _received(receive: int, left: Callable[[], float]) -> bytes:
-    """What the worker wrote, whole; nothing of it if that took too long."""
-    received = bytearray()
-    with selectors.DefaultSelector() as selector:
-        selector.register(receive, selectors.EVENT_READ)
-        while left() > 0 and len(received) < _REPORT_MAX:
-            if not selector.select(left()):
-                continue
-            piece = os.read(receive, 1 << 20)
-            if not piece:
-                return bytes(received)
-            received += piece
-    return b""
 
 
 def _handed_on(pidfd: int, before: object) -> Callable[[int, FrameType | None], None]:

@@ -19,6 +19,9 @@ from poststage.site.finding import Finding, fine, note, wrong
 _NO_TAG = "0" * 16
 _QUERIES = {"slurm": "squeue", "flux": "flux", "pbs": "qstat"}
 _SYSLOG = Path("/dev/log")
+_ASKS = "run this where the hook runs; finalize asks it whether a job's processes are gone"
+_NO_SYSLOG = "start a syslog daemon, or set [log] to = a file's path, or none"
+_NO_LOG = "make the directory, or set [log] to = another file"
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
@@ -43,7 +46,7 @@ def _backends(settings: Settings) -> Iterator[Finding]:
             loaded = backends.load(name, settings)
             probe = loaded.open_probe(backends.context(loaded, settings, Path("/")))
         except (PoststageError, ImportError, OSError) as error:
-            yield wrong(what, f"cannot be opened: {error}", "see its table in the settings")
+            yield wrong(what, str(error), _hint(error) or f"see [backend.{shown(name)}]")
             continue
         yield _answering(probe, what)
 
@@ -52,12 +55,14 @@ def _answering(probe: Probe, what: str) -> Finding:
     try:
         probe.find([_NO_TAG])
     except (PoststageError, OSError) as error:
-        return note(
-            what, f"does not answer: {error}", "start it, or run this where it can be asked"
-        )
+        return note(what, str(error), _hint(error) or "start it, or run this where it answers")
     finally:
         probe.close()
     return fine(what, "answers")
+
+
+def _hint(error: Exception) -> str:
+    return error.hint if isinstance(error, PoststageError) else ""
 
 
 def _deadline(settings: Settings) -> Iterator[Finding]:
@@ -87,7 +92,7 @@ def _scheduler(settings: Settings) -> Iterator[Finding]:
     if found:
         yield fine(what, f"is asked with {found}")
     else:
-        yield wrong(what, f"{program} is not in PATH", "finalize asks it whether a job is gone")
+        yield wrong(what, f"{program} is not in PATH", _ASKS)
 
 
 def _state_root(settings: Settings) -> Iterator[Finding]:
@@ -95,10 +100,11 @@ def _state_root(settings: Settings) -> Iterator[Finding]:
     if not settings.state_root:
         yield fine(what, "none: each STATEDIR has to be named with --dir")
         return
+    make = f"where every node sees it, as root: install -d -m 1777 {shown(settings.state_root)}"
     try:
         info = os.stat(settings.state_root)
     except OSError as error:
-        yield wrong(what, f"{settings.state_root}: {error.strerror}", "make it with mode 1777")
+        yield wrong(what, f"{settings.state_root}: {error.strerror}", make)
         return
     sticky = stat.S_ISDIR(info.st_mode) and stat.S_IMODE(info.st_mode) & 0o1777 == 0o1777
     if sticky and info.st_uid == 0:
@@ -107,7 +113,7 @@ def _state_root(settings: Settings) -> Iterator[Finding]:
         yield wrong(
             what,
             f"{settings.state_root}: uid {info.st_uid}, mode {stat.S_IMODE(info.st_mode):04o}",
-            "make it root's, with mode 1777",
+            make,
         )
 
 
@@ -135,18 +141,25 @@ def _is_open(path: Path) -> bool:
 
 def _told(settings: Settings) -> Iterator[Finding]:
     if settings.log_to == "syslog" and not _SYSLOG.exists():
-        yield wrong("log.to", "no syslog listens on /dev/log", "start one, or name a file")
+        yield wrong("log.to", "no syslog listens on /dev/log", _NO_SYSLOG)
     elif settings.log_to.startswith("/") and not os.access(Path(settings.log_to).parent, os.W_OK):
-        yield wrong("log.to", f"{settings.log_to}: its directory is not writable", "make it so")
+        yield wrong("log.to", f"{settings.log_to}: its directory is not writable", _NO_LOG)
     if not settings.report_script:
         return
     path = settings.report_script
     if not os.access(path, os.X_OK):
-        yield wrong("report.script", f"{path} cannot be run", "make it executable")
+        yield wrong("report.script", f"{path} cannot be run", f"chmod 755 {shown(path)}")
     elif os.stat(path).st_mode & _OTHERS_WRITE:
-        yield wrong("report.script", f"{path}: others than its owner can write it", "chmod go-w")
+        fact = f"{path}: others than its owner can write it"
+        yield wrong("report.script", fact, f"chmod go-w {shown(path)}")
     else:
         yield fine("report.script", f"{path} can be run")
+    if settings.timeout_s and settings.script_timeout_s >= settings.margin_s:
+        yield note(
+            "report.script_timeout_s",
+            f"{settings.script_timeout_s:g} s are not within scheduler.margin_s",
+            "raise margin_s, else the scheduler may kill finalize while the script runs",
+        )
 
 
 def _user(user: str | None) -> Iterator[Finding]:

@@ -17,7 +17,8 @@ a test holds it against the commands.
 Acting commands print what they did for people on stderr; reading commands (`status`, `show`,
 `site show`, `emulator status`) print it on stdout. With `--json` the one thing on stdout is a JSON
 document in ASCII, names in the written form of docs/state-file-format.md. Off a terminal nothing
-is coloured, wrapped or cut; NO_COLOR is respected. An interrupted command ends with 130, one
+is coloured, wrapped or cut; NO_COLOR is respected. An interrupted command ends with 130 (`finalize`
+with its report and the status that this has: it stops at the next file, as on SIGTERM), one
 whose reader has gone away with 141. A defect ends with 1 and one line; POSTSTAGE_DEBUG=1 shows
 where it came from.
 """

@@ -53,7 +53,14 @@ def test_without_a_directory_everything_that_is_registered_is_finalized(
         registry.register(tmp_path / "root", job, tmp_path / name)
     ended = run("finalize", "--site", site, "--json")
     assert ended.code == 3
-    assert [one["exit_code"] for one in ended.json()["runs"]] == [0, 3]
+    document = ended.json()
+    assert [one["exit_code"] for one in document["runs"]] == [0, 3]
+    assert {one["state_dir"] for one in document["datasets"]} == {
+        one["state_dir"] for one in document["runs"]
+    }
+    alone = run("finalize", "--json", "--dir", tmp_path / "a").json()
+    assert alone.keys() == document.keys()
+    assert alone["datasets"][0].keys() == document["datasets"][0].keys()
     assert registered(tmp_path) == ["1", "2"], "nobody said that the jobs are gone"
 
 

@@ -71,7 +71,7 @@ def test_the_site_s_script_gets_the_reports_and_the_reason(tmp_path: Path) -> No
     )
     assert run("finalize", "--dir", tmp_path / "state", "--site", where).code == 3
     document = json.loads((tmp_path / "got").read_text())
-    assert document["runs"][0]["datasets"][0]["dataset"] == "step"
+    assert document["datasets"][0]["dataset"] == "step"
     assert (tmp_path / "env").read_text().startswith("3 step: 1 failed")
 
 
@@ -88,6 +88,21 @@ def test_a_script_that_fails_changes_nothing_of_the_outcome(
     ended = run("finalize", "--dir", tmp_path / "state", "--site", where)
     assert ended.code == 0
     assert words in ended.err
+
+
+def test_a_script_that_is_not_there_changes_nothing_of_the_outcome(tmp_path: Path) -> None:
+    done(tmp_path / "state", "step")
+    where = site(tmp_path, '[report]\nscript = "/no/script"\n')
+    ended = run("finalize", "--dir", tmp_path / "state", "--site", where)
+    assert ended.code == 0
+    assert "report script /no/script: cannot be run: No such file or directory" in ended.err
+
+
+def test_a_script_that_never_reads_gets_no_run_to_wait(tmp_path: Path) -> None:
+    failed(tmp_path / "state", "step" + "x" * 200)
+    where = script(tmp_path, "exec sleep 600 <&-")
+    where.write_text(where.read_text().replace("= 5", "= 0.2"))
+    assert run("finalize", "--dir", tmp_path / "state", "--site", where).code == 3
 
 
 def test_a_dry_run_tells_nobody(tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ def test_a_number_of_parts_that_nobody_can_have_costs_neither_time_nor_memory(
     story.hand_over(story.source(), part=0, parts=2**31 - 1)
     report = story.report("--deadline", "20", code=ExitCode.NEEDS_PERSON)
     assert report["datasets"][0]["missing_parts"] == list(range(1, 101))
-    assert report["seconds"] < 5
+    assert report["runs"][0]["seconds"] < 5
     story.finalize("--publish", "dataset", code=ExitCode.NEEDS_PERSON)
 
 
@@ -129,7 +129,7 @@ def test_a_dry_run_tells_and_changes_nothing_not_even_at_the_backend(story: Stor
     parts(story, 2, good=b"x", bad=b"yy")
     before = sorted(path.name for path in story.top.rglob("*"))
     report = story.report("--dry-run", code=ExitCode.NEEDS_PERSON)
-    assert report["dry_run"]
+    assert report["runs"][0]["dry_run"]
     assert verdicts(report) == {"published": 1, "failed": 1}
     assert sorted(path.name for path in story.top.rglob("*")) == before
     story.finalize(code=ExitCode.NEEDS_PERSON)

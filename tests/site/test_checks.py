@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.cli.run import run
+from poststage.site import hooks
+from tests.cli.run import on_terminal, run
 
 
 def checked(
@@ -30,6 +31,7 @@ def test_a_backend_that_does_not_answer_is_told_and_is_not_wrong(tmp_path: Path)
     one = about(found, "backend emulator")
     assert one["level"] == "note"
     assert "does not answer" in one["fact"]
+    assert "poststage emulator" in one["advice"]
 
 
 def test_a_backend_with_a_wrong_table_is_wrong(tmp_path: Path) -> None:
@@ -70,7 +72,7 @@ def test_a_state_root_is_everybody_s_and_nobody_s(tmp_path: Path, mode: int, fit
 
 def test_a_state_root_that_is_not_there_is_wrong(tmp_path: Path) -> None:
     _, found = checked(tmp_path, f'[site]\nstate_root = "{tmp_path}/root"\n')
-    assert about(found, "site.state_root")["advice"] == "make it with mode 1777"
+    assert f"install -d -m 1777 {tmp_path}/root" in about(found, "site.state_root")["advice"]
 
 
 def test_a_script_that_others_can_write_is_wrong(tmp_path: Path) -> None:
@@ -79,6 +81,13 @@ def test_a_script_that_others_can_write_is_wrong(tmp_path: Path) -> None:
         (tmp_path / "script").chmod(mode)
         _, found = checked(tmp_path, f'[report]\nscript = "{tmp_path}/script"\n')
         assert about(found, "report.script")["level"] == level
+
+
+def test_a_script_that_outlasts_the_scheduler_s_patience_is_noted(tmp_path: Path) -> None:
+    text = '[report]\nscript = "/bin/true"\n[scheduler]\nname = "lsf"\ntimeout_s = 600\n'
+    for margin_s, told in ((31, 0), (30, 1)):
+        _, found = checked(tmp_path, f"{text}margin_s = {margin_s}\n")
+        assert len([one for one in found if one["what"] == "report.script_timeout_s"]) == told
 
 
 def test_a_log_that_cannot_be_written_is_wrong(tmp_path: Path) -> None:
@@ -111,3 +120,30 @@ def test_for_people_each_finding_is_a_row_and_each_advice_a_line(tmp_path: Path)
     ended = run("site", "check", "--dir", tmp_path / "none")
     assert ended.code == 3
     assert f"wrong: {tmp_path}/none: make it, or mount its file system" in ended.out
+
+
+KINDS = [kind.name for kind in hooks.kinds()]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_shipped_configuration_is_valid_and_each_finding_says_what_to_do(
+    tmp_path: Path, kind: str
+) -> None:
+    code, found = checked(tmp_path, hooks.toml_of(kind).read_text())
+    assert code in {0, 3}
+    assert about(found, "settings")["level"] == "fine"
+    assert [one for one in found if one["level"] != "fine" and not one["advice"]] == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_on_a_terminal_of_80_columns_lines_end_between_words(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "site.toml"
+    path.write_text(hooks.toml_of(kind).read_text())
+    _, text = on_terminal("site", "check", "--site", path, NO_COLOR="1")
+    assert "\x1b" not in text
+    lines = text.splitlines()
+    assert max(map(len, lines)) <= 80
+    told = " ".join(" ".join(lines).split())
+    for one in run("site", "check", "--site", path, "--json").json():
+        if one["advice"]:
+            assert f"{one['what']}: {' '.join(one['advice'].split())}" in told

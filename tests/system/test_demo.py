@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -131,3 +132,21 @@ def exact(source: Path, destination: Path) -> bool:
         all(getattr(one, name) == getattr(other, name) for name in same)
         and source.read_bytes() == destination.read_bytes()
     )
+
+
+def test_who_interrupts_it_sees_no_traceback(tmp_path: Path) -> None:
+    env = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    words = [sys.executable, str(DEMO), str(tmp_path / "demo")]
+    said = ""
+    with subprocess.Popen(
+        words, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        start_new_session=True,
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        for line in process.stdout:
+            said += line
+            if "app.py burst-buffer" in line:
+                os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    assert process.returncode == 130
+    assert "Traceback" not in said
+    assert "`make demo` begins again" in said
