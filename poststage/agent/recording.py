@@ -55,7 +55,7 @@ class Recording:
         try:
             self._writer = self._create(head)
         except BaseException:
-            os.close(self._dir_fd)
+            _close(self._dir_fd)
             raise
 
     def add(self, entry: Entry) -> int:
@@ -90,15 +90,15 @@ class Recording:
         have taken the file for a dead agent's.
         """
         with explain.explained(self._what, _UNTOUCHED):
-            seen = fsops.facts(self._dir_fd, self._name)
-        if seen is None or not os.path.samestat(seen, os.fstat(self._writer.fd)):
+            seen, ours = fsops.facts(self._dir_fd, self._name), os.fstat(self._writer.fd)
+        if seen is None or not os.path.samestat(seen, ours):
             self.broken = True
             raise RunAgainError(f"{self._what}: was taken away meanwhile; {_UNTOUCHED}")
 
     def release(self) -> None:
         """Close the file and so give up its lock."""
-        self._writer.close()
-        os.close(self._dir_fd)
+        _close(self._writer.fd)
+        _close(self._dir_fd)
 
     def discard(self) -> None:
         """Remove the file: only for a transfer that nobody was told to start."""
@@ -133,14 +133,16 @@ class Recording:
                 raise self._exists() from error
         self._writer = writer
         try:
-            if not poll.until(lambda: lock.try_lock(writer.fd), bool, _LOCK_S):
+            with explain.explained(self._what, _UNTOUCHED):
+                locked = poll.until(lambda: lock.try_lock(writer.fd), bool, _LOCK_S)
+            if not locked:
                 raise RunAgainError(f"{self._what}: another process holds it; {_UNTOUCHED}")
             self.require_ours()
             self._require_unused_now(head)
             with explain.explained(self._what, _UNTOUCHED):
                 writer.flush()  # whoever finds it after a kill reads whose it was
         except BaseException:
-            writer.close()
+            _close(writer.fd)
             raise
         return writer
 
@@ -153,7 +155,8 @@ class Recording:
         try:
             self._require_unused(head)
         except BaseException:
-            fsops.unlink(self._dir_fd, self._name)
+            with suppress(OSError):  # what is left started nothing
+                fsops.unlink(self._dir_fd, self._name)
             raise
 
     def _clear_dead(self) -> None:
@@ -178,7 +181,7 @@ class Recording:
             if seen is not None and os.path.samestat(seen, os.fstat(fd)):
                 fsops.unlink(self._dir_fd, self._name)
         finally:
-            os.close(fd)
+            _close(fd)
 
     def _exists(self) -> UsageError:
         return UsageError(
@@ -196,3 +199,9 @@ class Recording:
         except BaseException:
             self.broken = True
             raise
+
+
+def _close(fd: int) -> None:
+    """Let go of `fd`: what has to be durable was synced, so an error says nothing new."""
+    with suppress(OSError):
+        os.close(fd)

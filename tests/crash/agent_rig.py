@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from tests.crash import trees, vendor
 from tests.crash.finalize_scene import ids_of, state_of
 from tests.crash.forkserver import ForkServer, Job, Outcome, Who
-from tests.crash.shim import NONE, Injection, Kind
+from tests.crash.shim import NONE, Call, Injection, Kind
 from tests.crash.sweep import ABOUT_NAMES, Finding, is_bug
 from tests.crash.trees import Node, Tree
 
@@ -42,10 +42,30 @@ class AgentRig:
         trees.lay(self.root, self._tree)
         return trees.look(self.root)
 
-    def _hand_over(self, injection: Injection, *, log: bool = False) -> Outcome:
+    def _hand_over(
+        self, injection: Injection, *, log: bool = False, program: str = HAND_OVER
+    ) -> Outcome:
         places = (self.root / "state", self.site, self.root / "bb/tree", self.root / "out/tree")
         self.shim.arm(self.root, injection, log=log)
-        return self.server.run(Job(HAND_OVER, tuple(map(str, places)), self.who))
+        return self.server.run(Job(program, tuple(map(str, places)), self.who))
+
+    def calls_of(self, program: str) -> list[Call]:
+        """The calls of another program over the same files."""
+        self._lay()
+        assert self._hand_over(NONE, log=True, program=program).status == 0
+        return self.shim.log()
+
+    def used(self, program: str, injection: Injection) -> Finding:
+        """Inject into `program`, which catches the errors that are ours and no others."""
+        self._lay()
+        ended = self._hand_over(injection, program=program)
+        fired, call = self.shim.fired > 0, self.shim.fired_call
+        found = [] if fired else ["the harness: nothing fired"]
+        if ended.status is None:
+            found.append("law 9: a call did not return")
+        if is_bug(ended):
+            found.append("a call has raised what is no error of ours")
+        return Finding((injection,), fired, call, tuple(found), ended.output if found else "")
 
     def _finalize(self) -> Outcome:
         self.shim.arm(self.root)

@@ -3,6 +3,8 @@
 import json
 import os
 import pkgutil
+from collections.abc import Callable
+from contextlib import suppress
 from functools import lru_cache, partial
 from pathlib import Path
 
@@ -10,6 +12,7 @@ from msgspec.structs import replace
 
 import poststage
 from poststage import config
+from poststage.agent import Transfer
 from poststage.cli.main import finalize_main, main
 from poststage.config import Settings
 from poststage.errors import ExitCode, PoststageError
@@ -43,10 +46,41 @@ def hand_over(state_dir: str, site: str, source: str, destination: str) -> int:
     except PoststageError as error:
         print(error)
         return int(error.exit_code)
-    except OSError as error:  # an API's caller gets what the operating system said
-        print(error)
-        return int(ExitCode.RUN_AGAIN)
     return 0
+
+
+def use_everything(state_dir: str, site: str, source: str, destination: str) -> int:
+    """Each public call of the Python API, one after the other; an error of ours ends that call."""
+    from poststage.agent import open_agent
+
+    with suppress(PoststageError), open_agent(state_dir, site=site) as agent:
+        for dataset in ("d", "e", "d"):
+            with suppress(PoststageError):
+                transfer = agent.transfer(dataset, existing="new")
+                _use_transfer(transfer, source, destination, ends=dataset == "d")
+        with suppress(PoststageError), agent.open("d") as earlier:
+            calls = (earlier.test, partial(earlier.wait, 0), earlier.state, earlier.resume)
+            _each(*calls, earlier.cancel, earlier.forget, earlier.remove)
+    return 0
+
+
+def _use_transfer(transfer: Transfer, source: str, destination: str, *, ends: bool) -> None:
+    _each(
+        partial(transfer.add, f"{source}/one", f"{destination}/one", checksum=True),
+        partial(transfer.add_tree, f"{source}/sub", f"{destination}/sub"),
+        transfer.test,
+        transfer.dispatch if ends else transfer.discard,
+        transfer.test,
+        partial(transfer.wait, 0),
+        transfer.cancel,
+        transfer.close,
+    )
+
+
+def _each(*calls: Callable[[], object]) -> None:
+    for call in calls:
+        with suppress(PoststageError):
+            call()
 
 
 class _NoWatch:

@@ -234,11 +234,16 @@ def kills(rig: Run, mask: Kind = Kind.ANY) -> Iterator[Injection]:
 def refusals(rig: Run) -> Iterator[Injection]:
     """Each errno that makes sense at every call, once and from then on."""
     for call in rig.calls:
-        for error in ERRNOS:
-            if call.by_name or error not in ABOUT_NAMES:
-                yield Injection(Action.REFUSE, call.sequence, error=error)
-            if error not in ABOUT_NAMES:  # no fault makes every name missing, or taken, for good
-                yield Injection(Action.REFUSE, call.sequence, error=error, sticky=True)
+        yield from refusals_at(call)
+
+
+def refusals_at(call: Call) -> Iterator[Injection]:
+    """Each errno that makes sense at one call, once and from then on."""
+    for error in ERRNOS:
+        if call.by_name or error not in ABOUT_NAMES:
+            yield Injection(Action.REFUSE, call.sequence, error=error)
+        if error not in ABOUT_NAMES:  # no fault makes every name missing, or taken, for good
+            yield Injection(Action.REFUSE, call.sequence, error=error, sticky=True)
 
 
 def short_writes(rig: Run) -> Iterator[Injection]:

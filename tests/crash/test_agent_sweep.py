@@ -15,6 +15,7 @@ from tests.crash.runs import warm
 from tests.crash.shim import NONE, Shim
 from tests.crash.tally import budget, count
 
+USE = "tests.crash.programs:use_everything"
 WHO = [pytest.param(owner(), id="as the owner")]
 if os.geteuid() == 0:
     WHO.append(pytest.param(SELF, id="as root"))
@@ -60,6 +61,17 @@ def test_refused_anywhere_the_agent_leaves_nothing_that_finalize_does_not_resolv
     every = [*sweep.refusals(rig), *sweep.short_writes(rig)]
     points = sweep.chosen(every, budget(sample=25, ci=150))
     assert count("agent, errno", map(rig.point, points), of=len(every)) == ""
+
+
+def test_whatever_is_refused_every_public_call_raises_nothing_but_errors_of_ours(
+    rig: AgentRig,
+) -> None:
+    calls = rig.calls_of(USE)
+    every = [one for call in calls for one in sweep.refusals_at(call)]
+    mine = sweep.turn(every, int(rig.who == SELF) % len(WHO), len(WHO))
+    points = sweep.chosen(mine, budget(sample=40, ci=200))
+    found = (rig.used(USE, point) for point in points)
+    assert count("agent, every call of its API", found, of=len(every)) == ""
 
 
 def test_the_record_is_durable_before_the_backend_is_told_to_start(rig: AgentRig) -> None:

@@ -143,8 +143,9 @@ class _Ledger:
     def _unanswered(self, tag: str) -> TransferState:
         if self._is(tag, "cancelled"):
             return TransferState.CANCELED
-        if started(self._path).get(tag):
-            return TransferState.INPROGRESS
+        with _words():
+            if started(self._path).get(tag):
+                return TransferState.INPROGRESS
         return TransferState.NOTSTARTED if self._is(tag, "handle") else TransferState.UNKNOWN
 
 
