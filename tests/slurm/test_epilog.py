@@ -46,7 +46,6 @@ def test_what_a_job_registered_is_finalized_after_it_has_ended(
         lambda: (list(state.rglob("*.done")), log.read_text() if log.exists() else "-"),
         lambda found: len(found[0]) == 4,
         "not finalized",
-        12,
     )
     until(job.finalizers, lambda pids: not pids, "finalize does not end")
     assert buffer.arrived() == buffer.expected(job.id)

@@ -80,6 +80,30 @@ def test_an_array_s_tasks_are_finalized_each_by_itself(cluster: Cluster, buffer:
     }
 
 
+def test_each_step_of_a_job_hands_over_for_itself(cluster: Cluster, buffer: Buffer) -> None:
+    steps = [
+        f"date > {buffer.bb}/{name}\n"
+        f"srun --mpi=pmi2 -n 2 poststage out --dataset {name} {buffer.bb}/{name} {buffer.out}/"
+        for name in ("first", "second")
+    ]
+    job = cluster.submit(*steps, options=("-n2",))
+    job.until_over()
+    assert set(buffer.arrived()) == {"first", "second"}, job.output()
+    assert {path.name for path in job.state_dir.glob("*.report.json")} == {
+        "first.report.json",
+        "second.report.json",
+    }
+
+
+def test_what_is_asked_for_may_stand_on_several_lines(cluster: Cluster, buffer: Buffer) -> None:
+    buffer.fault("--fail", "data.2")
+    directive = f"statedir={cluster.home}/state/%j\n#BB_LUA publish=dataset"
+    job = cluster.submit(buffer.program(), options=("-n4",), directive=directive)
+    job.until_reason("data.2")
+    assert all(name.endswith(".poststage") for name in buffer.arrived())
+    job.give_up()
+
+
 def test_a_job_that_hands_nothing_over_is_soon_done(cluster: Cluster) -> None:
     cluster.submit("true", options=("-n1",)).until_over()
 
