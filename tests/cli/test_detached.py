@@ -10,7 +10,10 @@ import pytest
 from poststage.cli import detached
 from poststage.errors import ExitCode
 from tests.cli.run import done, failed, run, running
+from tests.mpi.conftest import Site, own_site
 from tests.site.scene import until
+
+__all__ = ["own_site"]
 
 
 @pytest.fixture
@@ -120,3 +123,23 @@ def test_it_outlives_the_process_group_of_its_starter(tmp_path: Path) -> None:
     for pid in in_the_background(state_dir):
         assert os.getsid(pid) != os.getsid(0)
     until((state_dir / os.fsdecode(detached.RESULT)).exists, "no result")
+
+
+@pytest.mark.parametrize(("fails", "code"), [(False, 0), (True, 3)])
+def test_status_is_a_poll_of_what_runs_in_the_background(
+    own_site: Site, fails: bool, code: int
+) -> None:
+    (own_site.bb / "file").write_bytes(bytes(3_000_000))
+    own_site.emulate("fault", "--limit", "0.1", *(("--fail", "file") if fails else ()))
+    own_site.run("poststage", "out", "--dataset", "set", "bb/file", "pfs/file")
+
+    def status() -> int:
+        return own_site.run("poststage", "status", "--no-probe", "--exit-code").returncode
+
+    assert status() == 75
+    started = own_site.run("finalize", "--detach", "--dir", own_site.state_dir)
+    assert started.returncode == 75
+    assert fails or status() == 75
+    own_site.emulate("fault", "--limit", "50", *(("--fail", "file") if fails else ()))
+    until(lambda: status() == code, "it does not end")
+    assert own_site.run("finalize", "--detach", "--dir", own_site.state_dir).returncode == code

@@ -68,3 +68,16 @@ def test_an_interrupted_finalize_reports_and_says_how_the_files_stand(own_site: 
     assert b'"running": 1' in out
     assert b"Traceback" not in error
     assert state_of(own_site.state_dir / "set/0.state").started
+
+
+def test_who_inherits_blocked_signals_is_ended_by_them_all_the_same(own_site: Site) -> None:
+    slow(own_site)
+    finalize = argv("finalize", "--dir", own_site.state_dir, "--deadline", "600")
+    words = ["env", "--block-signal", *finalize]  # as a scheduler's hooks are started
+    env, pipe = environment(own_site.env), subprocess.PIPE
+    with subprocess.Popen(words, env=env, stdout=pipe, stderr=pipe) as process:
+        lock = own_site.state_dir / ".finalize.lock"
+        until(lock.exists, bool, DEADLINE_S)
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=DEADLINE_S)
+    assert process.returncode == 75
