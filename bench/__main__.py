@@ -16,10 +16,10 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from bench import agent, copies, finalize, kept, mpi, reader, slow, startup, table
+from bench import agent, copies, finalize, kept, mpi, profile, reader, slow, startup, table
 from bench.context import Bench, bench_of
 from bench.measure import Row
-from bench.places import place
+from bench.places import fresh_or, place
 from bench.sizes import FULL, QUICK
 
 FAMILIES: dict[str, Callable[[Bench], Iterator[Row]]] = {
@@ -33,17 +33,20 @@ def main() -> None:
         kept.draw(kept.read())
         return
     sizes = QUICK if arguments.quick else FULL
-    sizes = replace(sizes, runs=arguments.runs or sizes.runs)
+    if arguments.runs:
+        sizes = replace(sizes, runs=arguments.runs)
     with ExitStack() as stack:
         scratch = stack.enter_context(place(Path(tempfile.gettempdir())))
         disk = stack.enter_context(place(arguments.on))
         memory = stack.enter_context(place(Path("/dev/shm"))) if _has_memory() else None
-        bench = bench_of(sizes, scratch.path, memory, disk)
-        machine = table.machine(bench.places)
+        fresh = stack.enter_context(fresh_or(arguments.on, "ext4"))
+        bench = bench_of(sizes, scratch.path, memory, disk, fresh)
+        machine = table.machine([*bench.places, disk])
         rows = list(_told(bench, arguments.only or list(FAMILIES)))
+        profiled = "" if arguments.only else profile.page(bench)
     print(f"\n{machine}\nmedian (least-most) of the paired runs; everything durable")
     if not arguments.quick and not arguments.only:
-        kept.write(kept.Run(machine, tuple(rows)))
+        kept.write(kept.Run(machine, tuple(rows), profiled))
 
 
 def _told(bench: Bench, families: list[str]) -> Iterator[Row]:
@@ -51,7 +54,10 @@ def _told(bench: Bench, families: list[str]) -> Iterator[Row]:
     for family in families:
         for row in FAMILIES[family](bench):
             assert row.ours or row.note, f"{row.workload}: nothing was measured"
-            print(table.line(row), flush=True)
+            if bench.sizes is not QUICK:
+                print(table.line(row), flush=True)
+            else:  # what is aimed at is aimed at at full size
+                print(table.line(replace(row, goal=0.0)), flush=True)
             yield row
 
 

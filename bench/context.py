@@ -21,19 +21,21 @@ class Bench(Struct, frozen=True):
     memory: Place | None
     """On tmpfs."""
     disk: Place
+    fresh: Place
+    """For many small files: a new ext4 where root can make one, else a directory on the disk."""
     env: dict[str, str]
     floor: Path | None
     """bench/floor.c, built; None without a C compiler."""
 
     @property
     def places(self) -> list[Place]:
-        """tmpfs where there is one, and the disk."""
-        return [one for one in (self.memory, self.disk) if one is not None]
+        """tmpfs where there is one, and one for many small files."""
+        return [one for one in (self.memory, self.fresh) if one is not None]
 
 
-def bench_of(sizes: Sizes, scratch: Path, memory: Place | None, disk: Place) -> Bench:
+def bench_of(sizes: Sizes, scratch: Path, memory: Place | None, disk: Place, fresh: Place) -> Bench:
     """A bench with its programs built."""
-    return Bench(sizes, scratch, memory, disk, trees.site(scratch), _built(scratch))
+    return Bench(sizes, scratch, memory, disk, fresh, trees.site(scratch), _built(scratch))
 
 
 def _built(scratch: Path) -> Path | None:

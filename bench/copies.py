@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from bench.context import Bench
 from bench.measure import Row, Side, once, paired, run, timed
-from bench.places import Place, no_xfs, xfs
+from bench.places import Place, fresh, no_loop
 from poststage import names
 from poststage.agent import items
 from poststage.agent.observe import observe
@@ -54,15 +54,16 @@ def rows(bench: Bench) -> Iterator[Row]:
         Load(sizes.medium_files, 1 << 20),
         Load(sizes.small_files, 4096),
     )
-    for source in bench.places:
-        for load in loads:
-            yield from _rows(bench, load, source, bench.disk)
+    for load in loads:
+        disk = bench.fresh if load.size < 1 << 20 else bench.disk
+        for source in filter(None, (bench.memory, disk)):
+            yield from _rows(bench, load, source, disk)
     yield from _rows(bench, Load(1, sizes.large_bytes, holes=True), bench.disk, bench.disk)
     yield _checksum(bench, Load(1, sizes.large_bytes // 4))
-    if reason := no_xfs():
+    if reason := no_loop("xfs"):
         yield Row(FAMILY, "XFS with reflinks", note=reason)
     else:
-        with xfs(bench.disk.path) as there:
+        with fresh(bench.disk.path, "xfs") as there:
             for load in loads:
                 yield from _rows(bench, load, there, there)
     yield Row(FAMILY, "dcp of mpiFileUtils", note=shutil.which("dcp") or "no dcp on this machine")
@@ -84,9 +85,20 @@ def _rows(bench: Bench, load: Load, source: Place, target: Place) -> Iterator[Ro
         peer,
         floor_is="cp -a, syncfs",
         peer_is="rsync -a, syncfs" if rsync else "",
+        goal=_goal(load, source, target),
         note="" if rsync else "no rsync on this machine",
         files=load.files,
     )
+
+
+def _goal(load: Load, source: Place, target: Place) -> float:
+    """× cp: 0.95 of its speed with one large file, faster with small ones.
+
+    Sharing all extents of a file is one call for either.
+    """
+    if load.holes or "xfs" in (source.kind, target.kind):
+        return 0.0
+    return {1: 1 / 0.95}.get(load.files, 1.0 if load.size < 1 << 20 else 0.0)
 
 
 def _checksum(bench: Bench, load: Load) -> Row:
@@ -107,7 +119,7 @@ def _checksum(bench: Bench, load: Load) -> Row:
     finally:
         scene.close()
     name = f"{load}, recorded with xxh3 and copied, {bench.disk.kind}"
-    return Row(FAMILY, name, ours, floor, floor_is="the same without")
+    return Row(FAMILY, name, ours, floor, floor_is="the same without", goal=1.1)
 
 
 Copy = Callable[[Path, Path], None]

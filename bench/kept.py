@@ -11,7 +11,9 @@ from bench.measure import REPOSITORY, Row
 _DOCS = REPOSITORY / "docs"
 PATH = _DOCS / "performance.json"
 _PAGE = _DOCS / "performance.md"
-_BEGIN, _END = "<!-- made by `make bench`: begin -->\n", "<!-- end -->\n"
+_TABLE = "<!-- made by `make bench`: the table -->\n"
+_PROFILE = "<!-- made by `make bench`: the profile -->\n"
+_END = "<!-- end -->\n"
 
 
 class Run(Struct, frozen=True):
@@ -19,6 +21,8 @@ class Run(Struct, frozen=True):
 
     machine: str
     rows: tuple[Row, ...]
+    profile: str
+    """Where finalize's time goes, as the page has it."""
 
 
 def write(run: Run) -> None:
@@ -33,15 +37,20 @@ def read() -> Run:
 
 
 def draw(run: Run) -> None:
-    """Put the table into the page, and make the plots beside it."""
+    """Put table and profile into the page, and make the plots beside it."""
     page = _PAGE.read_text(encoding="utf-8")
-    before, _, rest = page.partition(_BEGIN)
-    _, _, after = rest.partition(_END)
-    made = f"{run.machine}\n\n{table.markdown(run.rows)}"
-    _PAGE.write_text(f"{before}{_BEGIN}\n{made}\n{_END}{after}", encoding="utf-8")
+    page = _with(page, _TABLE, f"{run.machine}\n\n{table.markdown(run.rows)}")
+    _PAGE.write_text(_with(page, _PROFILE, run.profile), encoding="utf-8")
     plots.draw(run.rows, _DOCS)
 
 
+def _with(page: str, begin: str, made: str) -> str:
+    before, _, rest = page.partition(begin)
+    _, _, after = rest.partition(_END)
+    return f"{before}{begin}\n{made}\n{_END}{after}"
+
+
 def page_is_of(run: Run, page: Path = _PAGE) -> bool:
-    """Whether the page has the table of `run`."""
-    return table.markdown(run.rows) in page.read_text(encoding="utf-8")
+    """Whether the page has the table and the profile of `run`."""
+    text = page.read_text(encoding="utf-8")
+    return table.markdown(run.rows) in text and run.profile in text

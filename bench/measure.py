@@ -27,6 +27,8 @@ class Row(Struct, frozen=True):
     peer: tuple[float, ...] = ()
     floor_is: str = ""
     peer_is: str = ""
+    goal: float = 0.0
+    """The ratio to the floor (to the peer where there is no floor) that is aimed at; 0 for none."""
     note: str = ""
     """What else is to be known, or why a side was not measured."""
     ranks: int = 0

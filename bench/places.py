@@ -1,6 +1,5 @@
 """Where it is measured: a directory of its own on each file system, and those that root mounts."""
 
-import os
 import shutil
 import subprocess
 import tempfile
@@ -13,7 +12,11 @@ from msgspec import Struct
 from tests.faultfs import mount
 from tests.faultfs.mount import FaultFs
 
-_XFS_BYTES = 16 << 30  # of a sparse file
+_LOOP_BYTES = 32 << 30  # of a sparse file
+_MKFS = {
+    "xfs": ["mkfs.xfs", "-q", "-m", "reflink=1"],
+    "ext4": ["mkfs.ext4", "-q", "-E", "lazy_itable_init=0,nodiscard"],
+}
 
 
 class Place(Struct, frozen=True):
@@ -21,15 +24,10 @@ class Place(Struct, frozen=True):
 
     path: Path
     kind: str
+    what: str = ""
 
     def __str__(self) -> str:
-        return f"{self.path.parent} is {self.kind}"
-
-    @property
-    def free_bytes(self) -> int:
-        """Room for a plain user."""
-        info = os.statvfs(self.path)
-        return info.f_bavail * info.f_frsize
+        return self.what or f"{self.path.parent} is {self.kind}"
 
 
 @contextmanager
@@ -68,24 +66,35 @@ def slow(below: Path, *, delay_s: float, threads: int = 256) -> Iterator[tuple[P
         yield fs.point, fs
 
 
-def no_xfs() -> str:
-    """Why no XFS can be made here; "" if one can."""
-    if os.geteuid() != 0 or mount.hindrance():
-        return "an XFS on a loop device needs root"
-    return "" if shutil.which("mkfs.xfs") else "no mkfs.xfs on this machine"
+def no_loop(kind: str) -> str:
+    """Why no file system of this kind can be made here; "" if one can."""
+    if mount.hindrance():
+        return f"{kind} on a loop device needs root"
+    return "" if shutil.which(f"mkfs.{kind}") else f"no mkfs.{kind} on this machine"
 
 
 @contextmanager
-def xfs(below: Path) -> Iterator[Place]:
-    """A fresh XFS with reflinks on a loop device, its file below `below`."""
+def fresh(below: Path, kind: str) -> Iterator[Place]:
+    """A fresh `xfs` (with reflinks) or `ext4` on a loop device, its file below `below`."""
     with place(below) as where:
-        image, point = where.path / "image", where.path / "xfs"
+        image, point = where.path / "image", where.path / kind
         point.mkdir()
         with open(image, "wb") as file:
-            file.truncate(_XFS_BYTES)
-        subprocess.run(["mkfs.xfs", "-q", "-m", "reflink=1", image], check=True)
+            file.truncate(_LOOP_BYTES)
+        subprocess.run([*_MKFS[kind], image], check=True)
         subprocess.run(["mount", "-o", "loop", image, point], check=True)
         try:
-            yield Place(point, "xfs")
+            yield Place(point, kind, f"a new {kind} on a loop device in {below}")
         finally:
             subprocess.run(["umount", "--lazy", point], check=True)
+
+
+@contextmanager
+def fresh_or(below: Path, kind: str) -> Iterator[Place]:
+    """`fresh`, or where that cannot be a directory in `below`.
+
+    A used ext4 is slow to make files for minutes after many were deleted (it does not give out
+    their inodes again, and looks at each), whoever deleted them.
+    """
+    with place(below) if no_loop(kind) else fresh(below, kind) as found:
+        yield found

@@ -8,6 +8,7 @@ from bench.context import Bench
 from bench.measure import Row, paired, program, run
 
 FAMILY = "start-up"
+_FLOOR = "python -c 'import click'"
 
 
 def rows(bench: Bench) -> Iterator[Row]:
@@ -18,7 +19,9 @@ def rows(bench: Bench) -> Iterator[Row]:
         ours, floor = paired(
             bench.sizes.startups, partial(_seconds, words), partial(_seconds, click)
         )
-        yield Row(FAMILY, f"{name} {option}", ours, floor, floor_is="python -c 'import click'")
+        yield Row(
+            FAMILY, f"{name} {option}", ours, floor, floor_is="python -c 'import click'", goal=2.0
+        )
 
 
 def _seconds(words: list[str]) -> float:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from bench.measure import Row
 
-_COLUMNS = ("workload", "ours", "floor", "× floor", "peer", "× peer", "note")
+_COLUMNS = ("workload", "ours", "floor", "× floor", "peer", "× peer", "goal", "note")
+_WIDTHS = (52, -24, -36, -7, -30, -7, -14, 0)
 
 
 def told(seconds: Sequence[float]) -> str:
@@ -35,23 +36,35 @@ def cells(row: Row) -> tuple[str, ...]:
         _ratio(row, row.floor),
         _side(row.peer, row.peer_is),
         _ratio(row, row.peer),
+        _goal(row),
         row.note,
     )
 
 
 def line(row: Row) -> str:
     """For a terminal, as soon as it is known."""
-    what, *rest = cells(row)
-    ours, floor, by_floor, peer, by_peer, note = rest
-    return (
-        f"{what:<46} {ours:>24} {floor:>34} {by_floor:>5} {peer:>34} {by_peer:>5}  {note}".rstrip()
-    )
+    return _laid_out(cells(row))
 
 
 def head() -> str:
     """The columns' names, as `line` has them."""
-    what, ours, floor, by_floor, peer, by_peer, note = _COLUMNS
-    return f"{what:<46} {ours:>24} {floor:>34} {by_floor:>5} {peer:>34} {by_peer:>5}  {note}"
+    return _laid_out(_COLUMNS)
+
+
+def _laid_out(texts: Sequence[str]) -> str:
+    padded = (
+        text.ljust(width) if width > 0 else text.rjust(-width)
+        for text, width in zip(texts, _WIDTHS, strict=True)
+    )
+    return "  ".join(padded).rstrip()
+
+
+def _goal(row: Row) -> str:
+    """The ratio aimed at, and whether the run had it."""
+    ratio = row.ratio(row.floor or row.peer)
+    if not row.goal or ratio is None:
+        return "-"
+    return f"≤ {row.goal:.2f}: {'met' if ratio <= row.goal else 'missed'}"
 
 
 def markdown(rows: Iterable[Row]) -> str:

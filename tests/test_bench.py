@@ -39,7 +39,12 @@ def test_times_are_told_in_a_unit_that_fits(seconds: tuple[float, ...], text: st
 
 def test_a_row_without_a_side_says_so() -> None:
     row = Row("f", "w", note="no rsync")
-    assert table.markdown([row]).endswith("| w | - | - | - | - | - | no rsync |\n")
+    assert table.markdown([row]).endswith("| w | - | - | - | - | - | - | no rsync |\n")
+
+
+@pytest.mark.parametrize(("goal", "text"), [(1.9, "≤ 1.90: missed"), (2.0, "≤ 2.00: met")])
+def test_a_goal_is_told_with_what_became_of_it(goal: float, text: str) -> None:
+    assert table.cells(Row("f", "w", ours=(2.0,), floor=(1.0,), goal=goal))[-2] == text
 
 
 @pytest.mark.skipif(not kept.PATH.exists(), reason="nothing was kept yet")
