@@ -97,8 +97,8 @@ class Earlier:
         is left as it is.
 
         Raises:
-            UsageError: it was never dispatched (so nothing is resumed), its backend cannot
-                resume, or it is AXL's.
+            UsageError: it was never dispatched (so nothing is resumed), it was cancelled, its
+                backend cannot resume, or it is AXL's.
             SourceError: a source that is still needed is missing or has changed since.
         """
         answer, probe, handle = self._resumable()
@@ -115,6 +115,11 @@ class Earlier:
         probe = self._probes.of(state.head.backend)
         if answer.state is TransferState.NOTSTARTED:
             raise self._never("resumed")
+        if state.cancelled and not answer.state.ended:
+            raise UsageError(
+                f"{self._what}: was cancelled; nothing was resumed",
+                hint="finalize makes its backend stop and deletes what is partial",
+            )
         if answer.state is not TransferState.STOPPED:
             return answer, probe, None
         handle = self._handle(state)[1]

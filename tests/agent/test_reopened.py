@@ -1,6 +1,6 @@
 """A recorded transfer, opened without knowing its type: asked, waited for, cancelled, forgotten.
 
-What a resume does at each point of its life is tests/agent/test_lives.py's.
+What a resume does at each point of its life is tests/agent/test_points.py's.
 """
 
 import os

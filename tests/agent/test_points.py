@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.agent.lives import BACKENDS, POINTS, Life, Scene, outcome
+from tests.agent.lives import Life
+from tests.agent.points import BACKENDS, POINTS, Scene, outcome
 
 PAGE = Path(__file__).parents[2] / "docs" / "resume.md"
 
@@ -42,5 +43,5 @@ def test_no_cell_of_the_page_is_empty_and_none_is_not_tried_out() -> None:
 def test_a_resume_and_the_finalizer_do_what_the_page_says(
     point: str, backend: type[Life], scene: Scene
 ) -> None:
-    hint = "run: python -m tests.agent.lives > docs/resume.md"
+    hint = "run: python -m tests.agent.points > docs/resume.md"
     assert outcome(backend, scene) == SAID[point, BACKENDS[backend]], hint
