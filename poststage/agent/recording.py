@@ -12,8 +12,13 @@ from poststage.errors import RunAgainError, UsageError
 from poststage.model import Entry, Head
 from poststage.statefile import StateWriter, layout, read_state
 
+_ATTEMPTS = 20
 _LOCK_S = 5.0  # a finalizer that has just met the file lets go of it at once
 _UNTOUCHED = "nothing was started"
+
+
+class TakenAwayError(RunAgainError):
+    """The file lost its name to a finalizer, or to another process that records this part."""
 
 
 def directories(state_dir: Path, dataset: str, parts: int) -> list[bytes]:
@@ -84,7 +89,7 @@ class Recording:
             self._writer.flush()
 
     def require_ours(self) -> None:
-        """Raise RunAgainError unless the file still has its name.
+        """Raise TakenAwayError unless the file still has its name.
 
         Between its creation and its lock, or where locks do not work, a finalizer may
         have taken the file for a dead agent's.
@@ -93,7 +98,7 @@ class Recording:
             seen, ours = fsops.facts(self._dir_fd, self._name), os.fstat(self._writer.fd)
         if seen is None or not os.path.samestat(seen, ours):
             self.broken = True
-            raise RunAgainError(f"{self._what}: was taken away meanwhile; {_UNTOUCHED}")
+            raise TakenAwayError(f"{self._what}: was taken away meanwhile; {_UNTOUCHED}")
 
     def release(self) -> None:
         """Close the file and so give up its lock."""
@@ -123,6 +128,19 @@ class Recording:
         self._settled.update(lies_in)
 
     def _create(self, head: Head) -> StateWriter:
+        """The new file. One that was taken away before it was locked is made again.
+
+        Another process that records this part takes it for a dead agent's; then that one has
+        the part, or is taken for dead itself.
+        """
+        for _ in range(_ATTEMPTS):
+            try:
+                return self._created(head)
+            except TakenAwayError:
+                self.broken = False
+        return self._created(head)
+
+    def _created(self, head: Head) -> StateWriter:
         with explain.explained(self._what, _UNTOUCHED):
             earlier.require_not_elsewhere(self._dataset_dir, self.path, head.dataset)
             self._require_unused(head)

@@ -2,6 +2,7 @@
 
 import os
 import resource
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -244,3 +245,48 @@ def test_all_directories_of_a_large_dataset_are_prepared_at_once(state_dir: Path
     made = [os.fsdecode(path) for path in directories(state_dir, "d", 9000)]
     assert made[2:] == [f"{state_dir}/d/{number}.parts" for number in range(3)]
     assert all(map(os.path.isdir, made))
+
+
+def _raced(state_dir: Path, start: int, tell: int) -> None:
+    """A process that records this part when `start` is closed, and says what came of it."""
+    os.read(start, 1)
+    try:
+        recording = Recording(state_dir, HEAD)
+    except PoststageError as error:
+        os.write(tell, b"exists\n" if "exists already" in error.message else b"other\n")
+    else:
+        os.write(tell, b"mine\n")
+        signal.pause()
+        recording.release()
+
+
+@pytest.mark.parametrize("round_", range(10))
+def test_of_processes_that_record_one_part_at_once_one_has_it_and_the_others_are_told(
+    tmp_path: Path, round_: int
+) -> None:
+    del round_
+    start, go = os.pipe()
+    told, tell = os.pipe()
+    pids = []
+    for _ in range(6):
+        pid = os.fork()
+        if pid == 0:
+            os.close(go)
+            try:
+                _raced(tmp_path / "state", start, tell)
+            finally:
+                os._exit(0)
+        pids.append(pid)
+    os.close(go)  # all at once
+    os.close(tell)
+    said = b""
+    try:
+        while said.count(b"\n") < 6 and (piece := os.read(told, 100)):
+            said += piece
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+        os.close(start)
+        os.close(told)
+    assert sorted(said.split()) == [b"exists"] * 5 + [b"mine"]

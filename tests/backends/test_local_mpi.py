@@ -12,6 +12,7 @@ import pytest
 
 from poststage.backends.contract import copied, ended, original, state, write
 from poststage.model import TransferState
+from poststage.names import temp_name
 from tests.backends.sites import LocalSite, end_daemon, pid_of, until
 
 MPIRUN = Path(sys.executable).with_name("mpirun")
@@ -21,16 +22,17 @@ from pathlib import Path
 from mpi4py import MPI
 from poststage.backends import local
 from poststage.backends.base import Context, Item
-state_dir, source, target = sys.argv[1:4]
+state_dir, source, target, temp = sys.argv[1:5]
 rank = MPI.COMM_WORLD.rank
 context = Context(Path(state_dir), {**local.BACKEND.defaults, "limit_mb_s": 4.0, "progress_mb": 1})
 mover = local.BACKEND.open_mover(context)
 handle = mover.handle(f"rank{rank}")
-path = os.path.join(source, str(rank)).encode()
+path, target = os.path.join(source, str(rank)), os.path.join(target, temp.format(rank))
 info = os.stat(path)
-mover.start(handle, [Item(0, path, f"{target}/.{rank}".encode(), info.st_size, info.st_mtime_ns)])
+item = Item(0, path.encode(), target.encode(), info.st_size, info.st_mtime_ns)
+mover.start(handle, [item])
 MPI.COMM_WORLD.Barrier()
-if len(sys.argv) > 4:
+if len(sys.argv) > 5:
     os.kill(os.getpid(), 9)
 """
 
@@ -49,7 +51,8 @@ def site(tmp_path: Path) -> Iterator[LocalSite]:
 def job(site: LocalSite, *more: str) -> "subprocess.CompletedProcess[bytes]":
     """`mpirun -n 2` of a program whose ranks hand over a file each."""
     mpirun = str(MPIRUN) if MPIRUN.exists() else "mpirun"
-    places = [str(site.state_dir), str(site.source_dir), str(site.destination_dir)]
+    temp = os.fsdecode(temp_name(b"{}", site.tag, 0))  # as `write` names it
+    places = [str(site.state_dir), str(site.source_dir), str(site.destination_dir), temp]
     command = [mpirun, "-n", "2", sys.executable, "-c", RANK, *places, *more]
     return subprocess.run(command, capture_output=True, timeout=120, check=False)
 

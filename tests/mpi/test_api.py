@@ -105,7 +105,7 @@ try:
         transfer = agent.transfer("set")
         comm.Barrier()
         print("is mine")
-except poststage.errors.UsageError as error:
+except poststage.errors.PoststageError as error:
     comm.Barrier()
     print(error.hint)
 """
