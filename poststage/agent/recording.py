@@ -54,14 +54,29 @@ class Recording:
         self._directory, self._name = names.split(self.path)
         self._what = f"state file {names.shown(self.path)}"
         self.broken = False
-        with explain.explained(self._what, _UNTOUCHED):
-            self._changed = places.make_path(self._directory)
-            self._dir_fd = fsops.open_dir(self._directory)
+        self._open_directory()
         try:
-            self._writer = self._create(head)
+            self._writer = self._created(head)
         except BaseException:
             _close(self._dir_fd)
             raise
+
+    def _open_directory(self) -> None:
+        with explain.explained(self._what, _UNTOUCHED):
+            self._changed = places.make_path(self._directory)
+            self._dir_fd = fsops.open_dir(self._directory)
+
+    def _created(self, head: Head) -> StateWriter:
+        """The state file; where `forget` has just removed its directory as empty, in a new one."""
+        try:
+            return self._create(head)
+        except UsageError as error:
+            if not isinstance(error.__cause__, FileNotFoundError):
+                raise
+        _close(self._dir_fd)
+        self._settled.difference_update((self._dataset_dir, self._directory))
+        self._open_directory()
+        return self._create(head)
 
     def add(self, entry: Entry) -> int:
         """Append `entry`; its index. Not durable."""

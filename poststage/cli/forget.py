@@ -1,6 +1,5 @@
 """`poststage forget`: remove the records of datasets of which nothing is open any more."""
 
-import errno
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -12,6 +11,7 @@ from msgspec import Struct
 from poststage import config
 from poststage.cli import render
 from poststage.cli.common import dataset_option, dir_option, exit_on_error, say, site_option
+from poststage.cli.emptied import emptied, remove, remove_if_empty
 from poststage.cli.last_word import last_word, left_behind, lost
 from poststage.cli.letting_go import let_go
 from poststage.cli.naming import require_dataset
@@ -28,10 +28,6 @@ from poststage.statefile.layout import LOCK_NAME, report_name
 
 _TIMEOUT_S = 10.0
 _LISTED = 20  # lines of what is kept
-
-
-# rmdir(2) answers either for a directory that is not empty, ENOENT when it is gone already.
-_NOT_EMPTY = frozenset({errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT})
 
 
 class Decision(Struct, frozen=True):
@@ -84,7 +80,10 @@ def forget(
             for decision in _decisions(state_dir, fd, dataset, failed=failed):
                 keep = dry_run or decision.kept
                 decisions.append(decision if keep else _remove(fd, decision))
-        if not decisions:
+            left = list(emptied(fd, dataset))
+            for name in [] if dry_run else left:
+                remove(fd, name)
+        if not decisions and not left:
             require_dataset(state_dir, dataset)
         _report(decisions, dry_run=dry_run)
         if not dry_run:
@@ -181,11 +180,11 @@ def _remove(state_dir_fd: int, decision: Decision) -> Decision:
                 _unlink(dir_fd, state)
                 verdicts.drop(dir_fd, state)
             for place in {os.path.dirname(state) for state in group.done + group.pending} - {b""}:
-                _remove_if_empty(dir_fd, place)
+                remove_if_empty(dir_fd, place)
         finally:
             os.close(dir_fd)
         if name:
-            _remove_if_empty(above_fd, name)
+            remove_if_empty(above_fd, name)
     finally:
         os.close(above_fd)
     return decision
@@ -208,15 +207,6 @@ def _unlink(dir_fd: int, name: bytes) -> None:
         fsops.unlink(dir_fd, name)
     except FileNotFoundError:
         return
-
-
-def _remove_if_empty(dir_fd: int, name: bytes) -> None:
-    """A directory with strangers' files in it stays."""
-    try:
-        fsops.remove_dir(dir_fd, name)
-    except OSError as error:
-        if error.errno not in _NOT_EMPTY:
-            raise
 
 
 def _report(decisions: Sequence[Decision], *, dry_run: bool) -> None:

@@ -34,30 +34,39 @@ class AgentRig:
             who,
         )
         self._tree = _sources(ids_of(who), mode)
-        self.before = self._lay()
+        self.before = self.lay()
         self.first = self._hand_over(NONE, log=True)
         self.calls = self.shim.log()
 
-    def _lay(self) -> Tree:
+    def lay(self) -> Tree:
+        """The sources laid out anew; what is there then."""
         trees.lay(self.root, self._tree)
         return trees.look(self.root)
 
     def _hand_over(
         self, injection: Injection, *, log: bool = False, program: str = HAND_OVER
     ) -> Outcome:
-        places = (self.root / "state", self.site, self.root / "bb/tree", self.root / "out/tree")
         self.shim.arm(self.root, injection, log=log)
-        return self.server.run(Job(program, tuple(map(str, places)), self.who))
+        return self.server.run(self._job(program))
+
+    def start(self, injection: Injection) -> None:
+        """Begin to hand over."""
+        self.shim.arm(self.root, injection)
+        self.server.start(self._job(HAND_OVER))
+
+    def _job(self, program: str) -> Job:
+        places = (self.root / "state", self.site, self.root / "bb/tree", self.root / "out/tree")
+        return Job(program, tuple(map(str, places)), self.who)
 
     def calls_of(self, program: str) -> list[Call]:
         """The calls of another program over the same files."""
-        self._lay()
+        self.lay()
         assert self._hand_over(NONE, log=True, program=program).status == 0
         return self.shim.log()
 
     def used(self, program: str, injection: Injection) -> Finding:
         """Inject into `program`, which catches the errors that are ours and no others."""
-        self._lay()
+        self.lay()
         ended = self._hand_over(injection, program=program)
         fired, call = self.shim.fired > 0, self.shim.fired_call
         found = [] if fired else ["the harness: nothing fired"]
@@ -78,18 +87,23 @@ class AgentRig:
 
     def point(self, injection: Injection) -> Finding:
         """Inject into the agent, let the vendor end what was started, finalize, judge."""
-        before = self._lay()
+        before = self.lay()
         handed = self._hand_over(injection)
         fired, call = self.shim.fired > 0, self.shim.fired_call
         found = [] if fired or not injection.at else ["the harness: nothing fired"]
-        found += self._judge_agent(injection, handed, before)
+        found += self.judged(injection, handed, before)
+        found += self.finished(before)
+        return Finding((injection,), fired, call, tuple(found), handed.output if found else "")
+
+    def finished(self, before: Tree) -> list[str]:
+        """Let the vendor end what was started, finalize; what is wrong then."""
         self._vendor_ends()
         done = self._finalize()
-        found += self._judge_end(done, before)
-        output = f"{handed.output}\n{done.output}" if found else ""
-        return Finding((injection,), fired, call, tuple(found), output)
+        found = list(self._judge_end(done, before))
+        return [*found, done.output] if found else []
 
-    def _judge_agent(self, injection: Injection, ended: Outcome, before: Tree) -> Iterator[str]:
+    def judged(self, injection: Injection, ended: Outcome, before: Tree) -> Iterator[str]:
+        """What is wrong when the agent has ended."""
         now = trees.look(self.root)
         if ended.status is None:
             yield "law 9: the agent did not end"

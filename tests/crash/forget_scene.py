@@ -1,6 +1,5 @@
 """`poststage forget` over what a finished run has left: every job's file is a bystander."""
 
-import stat
 from pathlib import Path
 
 from msgspec import Struct
@@ -33,7 +32,5 @@ class ForgetScene(Struct, frozen=True):
     def known(self, name: bytes) -> bool:
         return name.startswith(b"state/")
 
-    def lasting(self, name: bytes, node: Node) -> Node | None:
-        # Killed between the last record and its directory, it leaves the directory, empty: an
-        # agent may be about to use one, so nobody removes it later.
-        return None if name == b"state/d" and node.kind == stat.S_IFDIR else node
+    def lasting(self, name: bytes, node: Node) -> Node:
+        return node

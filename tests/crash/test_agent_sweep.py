@@ -9,10 +9,10 @@ import pytest
 from tests.crash import disk, reorder, sweep, vendor
 from tests.crash.agent_rig import AgentRig
 from tests.crash.finalize_scene import state_of
-from tests.crash.forkserver import SELF, ForkServer, Who, owner
+from tests.crash.forkserver import SELF, ForkServer, Outcome, Who, owner
 from tests.crash.programs import MODULES
 from tests.crash.runs import warm
-from tests.crash.shim import NONE, Shim
+from tests.crash.shim import NONE, Action, Injection, Kind, Shim
 from tests.crash.tally import budget, count
 
 USE = "tests.crash.programs:use_everything"
@@ -72,6 +72,23 @@ def test_whatever_is_refused_every_public_call_raises_nothing_but_errors_of_ours
     points = sweep.chosen(mine, budget(sample=40, ci=200))
     found = (rig.used(USE, point) for point in points)
     assert count("agent, every call of its API", found, of=len(every)) == ""
+
+
+def test_a_directory_that_forget_removes_before_the_record_is_in_it_is_made_again(
+    rig: AgentRig,
+) -> None:
+    made = next(one for one in rig.calls if one.kind & Kind.CHANGE and one.path.endswith(b".state"))
+    before = rig.lay()
+    with rig.shim.questions() as questions:
+        rig.start(Injection(Action.ASK, made.sequence))
+        assert questions.take().path == made.path
+        (rig.root / "state/d").rmdir()
+        questions.answer()
+        ended = rig.server.event()
+    assert isinstance(ended, Outcome)
+    assert ended.status == 0, ended.output
+    assert list(rig.judged(NONE, ended, before)) == []
+    assert rig.finished(before) == []
 
 
 def test_the_record_is_durable_before_the_backend_is_told_to_start(rig: AgentRig) -> None:
