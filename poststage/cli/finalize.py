@@ -92,7 +92,10 @@ def _scheduler_options(command: Command) -> Command:
     help="Each file as it is ready, or nothing of a dataset until all of it is.",
 )
 @click.option(
-    "--jobs", type=click.IntRange(min=1), metavar="N", help="Worker processes; else it chooses."
+    "--jobs",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="So many at once: processes, or threads where each call waits; else it chooses.",
 )
 @click.option(
     "--user",

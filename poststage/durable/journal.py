@@ -8,6 +8,7 @@ a whole one behind it is damage: bytes that were once durable have changed.
 
 import os
 import re
+import struct
 import zlib
 from collections.abc import Iterator
 from itertools import takewhile
@@ -110,11 +111,12 @@ def again(fd: int, start: int, end: int) -> list[bytes]:
 
 def _payloads(lines: list[bytes]) -> list[bytes]:
     """The payloads of `lines` (without their newlines) up to the first that is not whole."""
+    if not lines:
+        return []
     texts = [line[_PREFIX:] for line in lines]
-    marks = b"%08x " * len(lines) % tuple(map(zlib.crc32, texts))
-    if marks == b"".join([line[:_PREFIX] for line in lines]) and (
-        not lines or max(map(len, lines)) < LINE_MAX
-    ):
+    sums = struct.pack(f">{len(texts)}I", *map(zlib.crc32, texts)).hex(" ", 4) + " "
+    found = b"".join([line[:_PREFIX] for line in lines])
+    if sums.encode() == found and max(map(len, lines)) < LINE_MAX:
         return texts
     return [text for text, line in zip(texts, takewhile(_is_whole, lines), strict=False)]
 

@@ -10,21 +10,24 @@ from poststage.durable import fsops
 from poststage.errors import PermissionRefusedError
 from poststage.names import is_absolute, shown, split
 
-_OPEN_MAX = 256  # descriptors; well below the usual soft limit of 1024
+OPEN_MAX = 256  # descriptors; well below the usual soft limit of 1024
 _MAYBE_ROOTS_LINK = frozenset({errno.ELOOP, errno.ENOTDIR})
+_PARENTS_MAX = 4
 _LINKS_MAX = 40  # symlinks on the way to one name, path_resolution(7)
 
 
 class Dirs:
     """Directory path → descriptor. Not thread safe; `close` when done."""
 
-    def __init__(self, opener: Callable[[bytes], int] = fsops.open_dir) -> None:
-        self._opener = opener
+    def __init__(
+        self, opener: Callable[[bytes], int] = fsops.open_dir, open_max: int = OPEN_MAX
+    ) -> None:
+        self._opener, self._open_max = opener, open_max
         self._open: OrderedDict[bytes, int] = OrderedDict()
         self._last: tuple[bytes, int] = b"", -1  # asked for in a row, as a rule
 
     def fd(self, path: bytes) -> int:
-        """A descriptor of `path`, valid until `_OPEN_MAX` others were asked for.
+        """A descriptor of `path`, valid until `open_max` others were asked for.
 
         Raises:
             OSError: it cannot be opened (not there, no directory, no permission).
@@ -36,7 +39,7 @@ class Dirs:
         if fd is None:
             fd = self._opener(path)
             self._open[path] = fd
-            if len(self._open) > _OPEN_MAX:
+            if len(self._open) > self._open_max:
                 os.close(self._open.popitem(last=False)[1])
         else:
             self._open.move_to_end(path)
@@ -58,7 +61,7 @@ class Walk:
     """`open_unswappable`, begun at a parent that was walked to before. `close` when done."""
 
     def __init__(self) -> None:
-        self._parents = Dirs(open_unswappable)
+        self._parents = Dirs(open_unswappable, _PARENTS_MAX)
 
     def open(self, path: bytes) -> int:
         """As `open_unswappable`."""

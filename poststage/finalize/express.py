@@ -20,14 +20,15 @@ from poststage.finalize.seen import facts_of
 from poststage.finalize.syncing import not_synced, sync_alone
 from poststage.finalize.work import Job, Work
 from poststage.model import Kind, Meta, TransferState
-from poststage.names import split
-from poststage.statefile.entries import Entries, Page
+from poststage.names import from_text
+from poststage.statefile.entries import Entries
 from poststage.statefile.records import EntryRecord
 
+_FILE, _WHOLE = Kind.FILE, TransferState.FULLSUCCESS  # looked up once
 _FILES_MAX = 8192  # of one batch, which is synced as one
-_PLACES_MAX = 512
-_RUN_MAX = 512  # files of one directory that are taken up at once
+_RUN_MAX = 32  # files of one directory that are prepared by one thread
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+_FORMAT, _BITS = 0o170000, 0o7777  # of st_mode
 _SPECIAL = stat.S_ISUID | stat.S_ISGID
 
 Row = tuple[Job, int, bytes, bytes, EntryRecord, int | None]
@@ -35,13 +36,16 @@ Row = tuple[Job, int, bytes, bytes, EntryRecord, int | None]
 
 
 class _Place(Struct):
-    """A directory of one batch, open at `fd`, and the files in it that wait for their names."""
+    """A directory of one batch, open at `fd`, and the files that go there."""
 
     fd: int
     device: int
     syncs: bool
     """Whether syncfs(2) reaches its disk; else each file is synced by itself."""
-    ready: list[Row]
+    rows: list[list[Row]] = []
+    ready: list[Row] = []
+    """Prepared: they wait for their names."""
+    named: list[Row] = []
 
 
 def express(jobs: Iterable[Job], work: Work) -> None:
@@ -68,7 +72,7 @@ def is_ordinary(
         info.st_size == record.size
         and info.st_nlink == 1
         and (info.st_uid == euid or info.st_uid == record.uid)
-        and stat.S_ISREG(info.st_mode)
+        and info.st_mode & _FORMAT == stat.S_IFREG
         and (
             closed_mtime_ns is None
             or info.st_mtime_ns == closed_mtime_ns
@@ -78,46 +82,45 @@ def is_ordinary(
 
 
 def _runs(job: Job) -> Iterator[tuple[bytes, list[Row]]]:
-    """The entries that may be ordinary, a few of one directory at once."""
-    entries, answer = job.state.entries, job.answer
+    """The entries that may be ordinary, by directory and a bounded number at once.
+
+    The files that their backend calls whole, with nothing more to be known of them.
+    """
+    entries, answer, ended = job.state.entries, job.answer, job.state.ended
     if not isinstance(entries, Entries) or job.state.head.move:
         return
     if answer.state is TransferState.UNKNOWN:
         return
-    last = b""
-    rows: list[Row] = []
+    files, whole = answer.files, answer.state is _WHOLE
+    last, rows, closed = "", list[Row](), None
     for page in entries.pages():
-        for index, record, closed in _whole(job, page):
-            if page.plain:
-                there, _, text = record.destination.rpartition("/")
-                directory, name, temp = there.encode(), text.encode(), record.temp.encode()
+        for index, record in enumerate(page.records, page.first):
+            if record.kind is not _FILE or record.prior or record.checksum or index in ended:
+                continue
+            if files and (one := files.get(index)) is not None:
+                if one.state is not _WHOLE:
+                    continue
+                closed = one.mtime_ns
+            elif whole:
+                closed = None
             else:
-                entry = entries[index]
-                (directory, name), temp = split(entry.destination), entry.temp
-            if directory != last or len(rows) >= _RUN_MAX:
+                continue
+            directory, _, name = record.destination.rpartition("/")
+            if directory != last or len(rows) == _RUN_MAX:
                 if rows:
-                    yield last or b"/", rows
+                    yield _directory(last), rows
                 last, rows = directory, []
-            rows.append((job, index, temp, name, record, closed))
+            if page.plain:
+                rows.append((job, index, record.temp.encode(), name.encode(), record, closed))
+            else:
+                row = (job, index, from_text(record.temp), from_text(name), record, closed)
+                rows.append(row)
     if rows:
-        yield last or b"/", rows
+        yield _directory(last), rows
 
 
-def _whole(job: Job, page: Page) -> Iterator[tuple[int, EntryRecord, int | None]]:
-    """The files of `page` that their backend calls whole, with nothing more to be known of them."""
-    files, ended = job.answer.files, job.state.ended
-    whole = job.answer.state is TransferState.FULLSUCCESS
-    for index, record in enumerate(page.records, page.first):
-        if record.kind is not Kind.FILE or record.prior is not None or record.checksum is not None:
-            continue
-        if index in ended:
-            continue
-        one = files.get(index)
-        if one is None:
-            if whole:
-                yield index, record, None
-        elif one.state is TransferState.FULLSUCCESS:
-            yield index, record, one.mtime_ns
+def _directory(text: str) -> bytes:
+    return from_text(text) or b"/"
 
 
 class _Batch:
@@ -126,40 +129,41 @@ class _Batch:
     def __init__(self, work: Work) -> None:
         self._work = work
         self._euid = os.geteuid()
+        self._each = work.pool.map if work.pool is not None else map
         self._places: dict[bytes, _Place | None] = {}
         self._syncs: dict[int, bool] = {}
         self._files = 0
 
     def add(self, directory: bytes, rows: list[Row]) -> None:
-        """Prepare `rows`, which belong into `directory`."""
+        """Take up `rows`, which belong into `directory`; what was taken up may be published."""
         if directory not in self._places:
-            if len(self._places) >= _PLACES_MAX:
+            if len(self._places) >= self._work.places_max:
                 self.publish()
             self._places[directory] = self._opened(directory)
         place = self._places[directory]
         if place is not None:
-            stopped, euid = self._work.stopped, self._euid
-            place.ready += [row for row in rows if not stopped() and _prepared(row, place, euid)]
+            place.rows.append(rows)
             self._files += len(rows)
             if self._files >= _FILES_MAX:
                 self.publish()
 
     def publish(self) -> None:
-        """Sync what is prepared, and give it its names."""
-        by_device: dict[int, _Place] = {}
-        for place in self._places.values():
-            if place is not None and place.ready and place.syncs:
-                by_device[place.device] = place
+        """Prepare what was taken up, sync it, and give it its names."""
+        places = [place for place in self._places.values() if place is not None]
+        runs = [(place, rows) for place in places for rows in place.rows]
+        for (place, _), ready in zip(runs, self._each(self._prepared, runs), strict=True):
+            place.ready += ready
+        by_device = {place.device: place for place in places if place.ready and place.syncs}
         failed = {device for device, place in by_device.items() if not _synced(place)}
-        named: list[tuple[_Place, list[Row]]] = []
-        for place in self._places.values():
-            if place is not None and place.ready:
-                if place.device in failed:
-                    place.ready = [row for row in place.ready if _synced_alone(row, place)]
-                named.append((place, _named(place, self._work)))
-        for place, rows in named:  # all names first: one commit of a journal may hold them all
-            if rows:
-                _mark(place, rows)
+        for place in places:
+            if place.device in failed:
+                place.ready = [row for row in place.ready if _synced_alone(row, place)]
+        # All names before the first sync: one commit of a journal may hold them all.
+        for place, named in zip(places, self._each(self._named, places), strict=True):
+            place.named = named
+        places = [place for place in places if place.named]
+        for place, error in zip(places, self._each(_sync_names, places), strict=True):
+            _note(place, error)
         self.close()
 
     def close(self) -> None:
@@ -182,7 +186,26 @@ class _Batch:
             return None
         if info.st_dev not in self._syncs:
             self._syncs[info.st_dev] = fsops.syncs_filesystem(fd)
-        return _Place(fd, info.st_dev, self._syncs[info.st_dev], [])
+        return _Place(fd, info.st_dev, self._syncs[info.st_dev])
+
+    def _prepared(self, run: tuple[_Place, list[Row]]) -> list[Row]:
+        place, rows = run
+        stopped, euid = self._work.stopped, self._euid
+        return [row for row in rows if not stopped() and _prepared(row, place, euid)]
+
+    def _named(self, place: _Place) -> list[Row]:
+        """The ready files of one directory that have got their names; not yet durable."""
+        named: list[Row] = []
+        publish, stopped, dir_fd = fsops.publish, self._work.stopped, place.fd
+        for row in place.ready:
+            if stopped():
+                break
+            try:
+                publish(dir_fd, row[2], row[3])
+            except OSError:  # the name is taken, the temp name gone: apply.py looks again
+                continue
+            named.append(row)
+        return named
 
 
 def _prepared(row: Row, place: _Place, euid: int) -> bool:
@@ -211,7 +234,7 @@ def _restore(fd: int, info: os.stat_result, record: EntryRecord) -> None:
         meta = Meta(record.size, record.uid, record.gid, record.mode, *times)
         metadata.restore(fd, facts_of(info), meta)
         return
-    if stat.S_IMODE(info.st_mode) != record.mode:
+    if info.st_mode & _BITS != record.mode:
         fsops.set_mode(fd, record.mode)
     if info.st_mtime_ns != record.mtime_ns or info.st_atime_ns != record.atime_ns:
         fsops.set_times(fd, record.atime_ns, record.mtime_ns)
@@ -242,28 +265,20 @@ def _synced_alone(row: Row, place: _Place) -> bool:
     return failed is None
 
 
-def _named(place: _Place, work: Work) -> list[Row]:
-    """The ready files of one directory that have got their names; not yet durable."""
-    named: list[Row] = []
-    publish, stopped, dir_fd = fsops.publish, work.stopped, place.fd
-    for row in place.ready:
-        if stopped():
-            break
-        try:
-            publish(dir_fd, row[2], row[3])
-        except OSError:  # the name is taken, the temp name gone: apply.py looks again
-            continue
-        named.append(row)
-    return named
-
-
-def _mark(place: _Place, named: list[Row]) -> None:
-    """Make the names of one directory durable: from here on its files are published."""
+def _sync_names(place: _Place) -> OSError | None:
+    """Make the names of one directory durable; what went wrong, if anything."""
     try:
         fsops.sync(place.fd)
     except OSError as error:
-        for row in named:
-            row[0].outcomes[row[1]] = refused("fsync of its directory", error)
+        return error
+    return None
+
+
+def _note(place: _Place, error: OSError | None) -> None:
+    """The outcome of what has its name: from here on it is published."""
+    if error is None:
+        for job, index, _, _, record, _ in place.named:
+            job.outcomes.mark(index, record.size)
         return
-    for row in named:
-        row[0].outcomes.mark(row[1], row[4].size)
+    for job, index, *_ in place.named:
+        job.outcomes[index] = refused("fsync of its directory", error)

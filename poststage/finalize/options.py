@@ -25,7 +25,7 @@ class Options(Struct, frozen=True):
     dry_run: bool = False
     """Plan and report; change nothing."""
     jobs: int = 0
-    """Worker processes; 0 chooses."""
+    """How many work at once; 0 chooses."""
     requeued: bool = False
     """The job goes back to the queue: publish nothing, put its record aside."""
     job: str = ""

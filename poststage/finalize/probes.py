@@ -1,6 +1,7 @@
 """Asking backends: one probe each, opened when first needed; no answer is an answer."""
 
 import math
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
@@ -40,6 +41,7 @@ class Probes:
         self._may_cancel = may_cancel
         self._state_dir = state_dir
         self._open: dict[str, Probe | PoststageError] = {}
+        self._asking = threading.Lock()  # a vendor's library is called by one thread at a time
 
     def answers(self, pendings: Iterable[Pending]) -> dict[bytes, Answer]:
         """One answer for each state file (by its path), in one round trip per backend."""
@@ -52,7 +54,8 @@ class Probes:
             else:
                 asked.setdefault(pending.backend, []).append(pending)
         for name, group in asked.items():
-            result.update(self._ask(name, group))
+            with self._asking:
+                result.update(self._ask(name, group))
         return result
 
     def close(self) -> None:

@@ -3,8 +3,9 @@
 import errno
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import ExitStack
+from itertools import chain
 from pathlib import Path
 
 from poststage.durable import lock
@@ -17,20 +18,24 @@ from poststage.errors import (
     worst,
 )
 from poststage.finalize import records, requeue, whole
+from poststage.finalize.dirs import OPEN_MAX
 from poststage.finalize.options import LOCKED, Options
-from poststage.finalize.parallel import shared_out
+from poststage.finalize.parallel import crew, shared_out
 from poststage.finalize.pending import Pending
+from poststage.finalize.probes import Probes
 from poststage.finalize.report import DatasetReport, Report, dataset_code
 from poststage.finalize.scan import Group, scan
 from poststage.finalize.tally import Tally
-from poststage.finalize.window import Held, Result, Windows, tally_of
-from poststage.finalize.work import deadline
+from poststage.finalize.window import Held, Result, Windows, probes_of
+from poststage.finalize.work import Pool, deadline
 from poststage.names import shown
 from poststage.statefile.layout import LOCK_NAME
 
 _POLL_FIRST_S = 0.05
 _POLL_MOST_S = 2.0
 _LOCK_SLICE_S = 0.2
+_OPEN_LEAST = 4  # directories of one thread
+_LOOK_EACH = 4  # files; a look whether to stop takes as long as a system call
 
 
 def finalize_dir(
@@ -49,7 +54,7 @@ def finalize_dir(
     try:
         return run.all()
     finally:
-        run.windows.close()
+        run.close()
 
 
 class Run:
@@ -63,10 +68,16 @@ class Run:
         self._stop = stop
         self._pid = os.getpid()
         self.started = time.monotonic()
+        self._probes: dict[int, Probes] = {}
         self.windows = self._windows()
         self.total = Result({}, [], [])
         self.notes: list[str] = []
         self.codes: set[ExitCode] = set()
+
+    def close(self) -> None:
+        """Let go of backends and directories."""
+        self.windows.close()
+        self._probes[self._pid].close()
 
     def all(self) -> Report:
         """The run."""
@@ -110,7 +121,7 @@ class Run:
         return groups
 
     def _groups(self, groups: list[Group]) -> Report:
-        pending = [one for group in groups for one in self._pendings(group)]
+        pending = _Listed(groups, self._pendings)
         if self.options.publish == "dataset":
             self._by_dataset(groups, pending)
         else:
@@ -132,34 +143,41 @@ class Run:
         )
 
     def _pendings(self, group: Group) -> Iterable[Pending]:
-        base = os.path.join(os.fsencode(self.state_dir), group.directory)
+        base = os.path.join(os.fsencode(self.state_dir), group.directory, b"")
         for name in group.pending:
-            yield Pending(group.directory, name, os.path.join(base, name))
+            yield Pending(group.directory, name, base + name)
 
     def _may_wait(self) -> bool:
         return self.options.wait and not self.options.dry_run
 
-    def _visit(self, pending: list[Pending], *, wait: bool, held: Held) -> None:
+    def _visit(self, pending: Collection[Pending], *, wait: bool, held: Held) -> None:
         """Work on everything; wait for what still runs, then take it as it is."""
 
-        def visit(windows: Windows, some: list[Pending]) -> Result:
-            return windows.run(some, wait=wait, held=held)
+        def share_out(some: Collection[Pending], *, wait: bool) -> Collection[Pending]:
+            def visit(windows: Windows, few: Collection[Pending]) -> Result:
+                return windows.run(few, wait=wait, held=held)
 
-        def again(waiting: list[Pending]) -> list[Pending]:
             self.total.waiting = []
-            self._add(self.windows.run(waiting, wait=True, held=held))
+            chosen = crew(self.options.jobs, len(some), self._call_s(some))
+            self.total.add(shared_out(self._windows, some, chosen, visit, self._stop))
             return self.total.waiting
 
-        jobs = self.options.jobs
-        self._add(shared_out(self._windows, self.windows, pending, jobs, visit, self._stop))
-        waiting = self._poll(self.total.waiting, again)
-        self._add(self.windows.run(waiting, wait=False, held=held))
+        waiting = share_out(pending, wait=wait)
+        share_out(self._poll(waiting, lambda some: share_out(some, wait=True)), wait=False)
         for directory, some in _by_directory(self.total.deferred).items():
-            self._add(self.windows.run(some, wait=False, held=held, last=self._quiet(directory)))
+            last = self._quiet(directory)
+            self.total.add(self.windows.run(some, wait=False, held=held, last=last))
+
+    def _call_s(self, pending: Collection[Pending]) -> float:
+        """How long one call takes where the state files lie."""
+        first = next(iter(pending), None)
+        return 0.0 if first is None else self.windows.call_s(first)
 
     def _poll(
-        self, waiting: list[Pending], again: Callable[[list[Pending]], list[Pending]]
-    ) -> list[Pending]:
+        self,
+        waiting: Collection[Pending],
+        again: Callable[[Collection[Pending]], Collection[Pending]],
+    ) -> Collection[Pending]:
         """`again` on what is left, ever more slowly, until nothing is or the time is over."""
         pause = 0.0
         while waiting and not self.stopped():
@@ -177,33 +195,37 @@ class Run:
         while left() > 0 and not self.stopped():
             time.sleep(min(left(), _POLL_FIRST_S))
 
-    def _windows(self) -> Windows:
-        """Windows of this process; those of a forked one also end with their parent."""
+    def _windows(self, threads: int = 1, pool: Pool | None = None) -> Windows:
+        """Windows for one of `threads` of this process; a forked one also ends with its parent."""
         stopped = self.stopped
         if os.getpid() != self._pid:
 
             def stopped() -> bool:
                 return self.stopped() or os.getppid() != self._pid
 
-        return Windows(self.state_dir, self.options, stopped)
+        probes = self._probes.get(os.getpid())
+        if probes is None:  # nor does a forked one take its parent's
+            probes = self._probes.setdefault(os.getpid(), probes_of(self.state_dir, self.options))
+        return Windows(
+            self.state_dir,
+            self.options,
+            _every(_LOOK_EACH, stopped),
+            probes=probes,
+            pool=pool,
+            open_max=max(_OPEN_LEAST, OPEN_MAX // threads),
+        )
 
     def _quiet(self, directory: bytes) -> bool:
         """Whether no state file of this dataset is left that may still publish something."""
         tally = self.total.tallies.get(directory)
         return tally is None or tally.codes <= {ExitCode.OK, ExitCode.NEEDS_PERSON}
 
-    def _add(self, result: Result) -> None:
-        for directory, tally in result.tallies.items():
-            tally_of(self.total, directory).merge(tally)
-        self.total.waiting += result.waiting
-        self.total.deferred += result.deferred
-
-    def _by_dataset(self, groups: list[Group], pending: list[Pending]) -> None:
+    def _by_dataset(self, groups: list[Group], pending: Collection[Pending]) -> None:
         """Nothing of a dataset until all of it is ready: settle, then judge, then work."""
         if self._may_wait():
             self._poll(pending, lambda some: self.windows.running(some))
         held = {
-            group.directory: not whole.is_ready(self.windows, group, list(self._pendings(group)))
+            group.directory: not whole.is_ready(self.windows, group, self._pendings(group))
             for group in groups
         }
         self._visit(pending, wait=False, held=lambda directory: held.get(directory, True))
@@ -232,6 +254,20 @@ class Run:
                 tally.add_done(loaded.state)
         for extra in done.tallies.values():
             tally.merge(extra)
+
+
+def _every(times: int, ask: Callable[[], bool]) -> Callable[[], bool]:
+    """`ask` at one in `times` calls, and until then what it has said."""
+    left, said = 0, False
+
+    def asked() -> bool:
+        nonlocal left, said
+        left -= 1
+        if left < 0:
+            left, said = times - 1, said or ask()
+        return said
+
+    return asked
 
 
 def _no_lock(what: str, error: OSError) -> PoststageError:
@@ -272,6 +308,22 @@ def lock_of(
                 raise
         except OSError as error:
             raise _no_lock(what, error) from error
+
+
+class _Listed(Collection[Pending]):
+    """The pending state files of all groups, in order; made when they are asked for."""
+
+    def __init__(self, groups: list[Group], pendings: Callable[[Group], Iterable[Pending]]) -> None:
+        self._groups, self._pendings = groups, pendings
+
+    def __iter__(self) -> Iterator[Pending]:
+        return chain.from_iterable(map(self._pendings, self._groups))
+
+    def __len__(self) -> int:
+        return sum(len(group.pending) for group in self._groups)
+
+    def __contains__(self, one: object) -> bool:
+        return any(one == mine for mine in self)
 
 
 def _by_directory(pending: list[Pending]) -> dict[bytes, list[Pending]]:

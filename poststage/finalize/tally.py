@@ -12,6 +12,8 @@ from poststage.finalize.report import MISSING_MAX, PROBLEMS_MAX, DatasetReport, 
 from poststage.finalize.work import Job
 from poststage.model import Entry, Kind, State, Verdict
 
+_PUBLISHED = Verdict.PUBLISHED.value
+
 
 class Tally:
     """Counts, problems and exit codes of one dataset."""
@@ -34,7 +36,7 @@ class Tally:
         state = job.state
         self._add_head(state)
         if marked := job.outcomes.marked:
-            self._files[Verdict.PUBLISHED.value] += marked
+            self._files[_PUBLISHED] += marked
             self._bytes += job.outcomes.marked_bytes
             self.changed += marked
             self.codes.add(ExitCode.OK)

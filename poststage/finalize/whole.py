@@ -1,5 +1,7 @@
 """Whether a dataset is ready as a whole, for `--publish dataset`. Gives nothing its name."""
 
+from collections.abc import Iterable
+
 from poststage.finalize.outcome import Outcome
 from poststage.finalize.pending import Loaded, Pending
 from poststage.finalize.prepare import HELD_BACK
@@ -11,7 +13,7 @@ from poststage.model import Verdict
 _FINE = frozenset({Verdict.PUBLISHED, Verdict.CONFLICT})
 
 
-def is_ready(windows: Windows, group: Group, pendings: list[Pending]) -> bool:
+def is_ready(windows: Windows, group: Group, pendings: Iterable[Pending]) -> bool:
     """Whether every part is there and every entry of it is, or can now be, published.
 
     Contents are proven and metadata restored to find that out: what fails at that must not

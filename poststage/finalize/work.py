@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
 
 from msgspec import Struct
 
@@ -13,6 +14,8 @@ from poststage.finalize.plan import Plan
 from poststage.finalize.seen import Fate, Seen
 from poststage.model import Entry, Foreign, Kind, State, TransferState, Verdict
 from poststage.statefile.entries import Entries
+
+Pool = Executor
 
 _FATES = {
     TransferState.FULLSUCCESS: Fate.DONE,
@@ -105,6 +108,10 @@ class Work(Struct, frozen=True):
     restore_owners: bool = False
     hold: bool = False
     """Publish nothing: the dataset is not ready as a whole."""
+    pool: Pool | None = None
+    """Threads that may help with one state file of many files."""
+    places_max: int = 512
+    """Directories of one batch."""
 
 
 def fate_of(answer: Answer, index: int) -> tuple[Fate, str, int | None]:

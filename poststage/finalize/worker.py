@@ -5,7 +5,9 @@ worker when the deadline is over, and reads one bounded report from a pipe.
 """
 
 import errno
+import gc
 import os
+import resource
 import select
 import signal
 import sys
@@ -31,6 +33,8 @@ from poststage.names import shown
 _GRACE_S = 5.0  # a worker stops at the next file; this is for the last sync
 _DYING_S = 2.0  # for a killed worker to be gone
 _LEASH_LOOK_S = 0.02
+_GC_OBJECTS = 100_000
+_DESCRIPTORS = 4096
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 Whom = Owner | None | Callable[[], Owner | None]
@@ -89,6 +93,9 @@ def _worker(
 ) -> None:
     """Never returns."""
     code = 1
+    gc.freeze()  # nothing of before is garbage, and little of what comes is part of a cycle
+    gc.set_threshold(_GC_OBJECTS)
+    _more_descriptors()
     try:
         answer = answered(whom, state_dir, options, _stopping(leash), finalize)
         with os.fdopen(send, "wb") as pipe:
@@ -98,6 +105,14 @@ def _worker(
         sys.excepthook(*sys.exc_info())
     finally:
         os._exit(code)
+
+
+def _more_descriptors() -> None:
+    """As many as there may be: each thread keeps some directories open."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _DESCRIPTORS)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def answered(
@@ -161,8 +176,6 @@ def _stopping(leash: int) -> Callable[[], bool]:
         signal.signal(number, on_signal)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored, no child could be waited for
     signal.pthread_sigmask(signal.SIG_SETMASK, set())
-    poll = select.poll()
-    poll.register(leash, select.POLLIN)
     looked = 0.0
 
     def stop() -> bool:
@@ -173,7 +186,7 @@ def _stopping(leash: int) -> Callable[[], bool]:
         if now - looked < _LEASH_LOOK_S:  # asked at every file: a look would cost a tenth of it
             return False
         looked = now
-        return bool(poll.poll(0))
+        return bool(select.select([leash], [], [], 0)[0])
 
     return stop
 

@@ -48,7 +48,7 @@ WORDS: dict[str, Words] = {
         "an hour is below the stage-out timeouts that sites use",
     ),
     "finalize.jobs": Words(
-        "Worker processes; 0 chooses by the number of state files and processors.",
+        "How many work at once: processes, or threads where a call waits for a server; 0 chooses.",
         "below a thousand state files a process of its own costs more than it saves",
     ),
     "finalize.trusted_state_dirs": Words(

@@ -1,5 +1,7 @@
 """Record ↔ model: names from their written form to bytes, and what types cannot express."""
 
+from functools import lru_cache
+
 from poststage import names
 from poststage.model import Ended, Entry, Head, Identity, Kind, Meta, Verdict
 from poststage.statefile.records import (
@@ -11,6 +13,8 @@ from poststage.statefile.records import (
     TransferRecord,
     VerdictRecord,
 )
+
+_FILE = Kind.FILE  # looked up once: a member of an Enum takes longer than a system call
 
 
 def head_record(head: Head) -> TransferRecord:
@@ -78,18 +82,34 @@ def is_plain(record: EntryRecord) -> bool:
 
     A few comparisons tell most; False says nothing.
     """
-    source, destination, temp, prior = record.source, record.destination, record.temp, record.prior
+    temp, prior = record.temp, record.prior
+    directory, _, name = record.destination.rpartition("/")
+    origin, _, known_as = record.source.rpartition("/")
     return (
-        record.kind is Kind.FILE
-        and destination[0] == "/" == source[0]
-        and len(destination) <= names.NAME_MAX >= len(source)
-        and temp[:1] == "."  # so it is not the destination's own name
+        record.kind is _FILE
+        and name != ""
+        and known_as != ""
+        and name[0] != "." == temp[:1]  # so the temp name is another one
+        and known_as[0] != "."
+        and _is_directory(directory)
+        and _is_directory(origin)
+        and len(name) <= names.NAME_MAX >= len(known_as)
         and 2 < len(temp) <= names.NAME_MAX
         and "/" not in temp
         and record.target is None
         and record.link_to is None
         and (prior is None or 0 <= prior.ino < 2**64)
     )
+
+
+@lru_cache(maxsize=1024)
+def _is_directory(text: str) -> bool:
+    """Whether a plain `text` is an absolute path, less the most that stands behind it.
+
+    Cached: a job's files lie in few directories.
+    """
+    path = text.encode("ascii")
+    return names.is_absolute(path) and len(path) < names.PATH_MAX - 2 * names.NAME_MAX
 
 
 def entry_of(record: EntryRecord, index: int) -> Entry:
@@ -171,7 +191,7 @@ def _text(text: str) -> str:
     return names.to_text(text.encode("utf-8", "surrogateescape"))
 
 
+@lru_cache(maxsize=1024)
 def _plain(text: str) -> str:
-    if text.isalnum() and text.isascii():
-        return text  # nothing in it that is ever escaped
+    """Cached: a job's state files say the same of themselves."""
     return names.from_text(text).decode("utf-8", "surrogateescape")

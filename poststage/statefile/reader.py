@@ -51,7 +51,7 @@ class StateBuilder:
         except ValueError:
             records = map(decode, block.payloads)
         found: list[EntryRecord] = []
-        before = self.lines
+        taken = 0
         try:
             for record in records:
                 if type(record) is EntryRecord:
@@ -59,9 +59,9 @@ class StateBuilder:
                     found.append(record)
                 else:
                     self._take(record)
-                self.lines += 1
+                taken += 1
         finally:
-            taken = self.lines - before
+            self.lines += taken
             whole = taken == len(block.payloads)
             end = block.end if whole else journal.end_of(block, taken)
             self._keep(block.start, end, entries.Page(first, found, plain))
@@ -74,10 +74,10 @@ class StateBuilder:
             self._blocks.append((page.first, start, end))
 
     def _take(self, record: Record) -> None:
-        if isinstance(record, TransferRecord) and self.head is None:
-            self.head = codec.head_of(record)
-        elif isinstance(record, EventRecord) and self.head:
+        if isinstance(record, EventRecord) and self.head:
             self._event(record)
+        elif isinstance(record, TransferRecord) and self.head is None:
+            self.head = codec.head_of(record)
         elif isinstance(record, VerdictRecord) and self.recorded:
             self._verdict(record)
         else:

