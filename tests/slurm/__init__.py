@@ -22,5 +22,5 @@
 | afterburstbuffer | test_queue: a_job_that_depends_on_the_burst_buffer_starts… |
 | EpilogSlurmctld | test_epilog |
 | polling, as from Slurm 24.05 on | test_poll: by plain Lua, since the packaged Slurm never poll… |
-| README, word for word | test_readme |
+| README, word for word | test_readme; of the other configurations: tests/site/test_readmes |
 """
