@@ -205,19 +205,26 @@ def test_a_part_of_a_large_dataset_lies_with_its_neighbours(state_dir: Path) -> 
         Recording(state_dir, head)
 
 
-def synced(action: Callable[[], object]) -> list[str]:
-    """The files and directories that `action` syncs, by name."""
-    seen: list[str] = []
+def heard(action: Callable[[], object], events: tuple[str, ...]) -> list[tuple[object, ...]]:
+    """The arguments of the audit events that `action` raises."""
+    seen: list[tuple[object, ...]] = []
 
     def hook(event: str, args: tuple[object, ...]) -> None:
-        if event == "poststage.fsync" and listening:
-            seen.append(os.path.basename(os.readlink(f"/proc/self/fd/{args[0]}")))
+        if listening and event == "poststage.fsync":
+            args = (os.readlink(f"/proc/self/fd/{args[0]}"),)  # it may be closed later
+        if listening and event.startswith(events):
+            seen.append(tuple(args))
 
     listening = [True]
     sys.addaudithook(hook)
     action()
     listening.clear()
     return seen
+
+
+def synced(action: Callable[[], object]) -> list[str]:
+    """The files and directories that `action` syncs, by name."""
+    return [os.path.basename(str(name)) for (name,) in heard(action, ("poststage.fsync",))]
 
 
 def test_what_is_durable_already_is_not_synced_by_each_rank(state_dir: Path) -> None:
@@ -290,3 +297,19 @@ def test_of_processes_that_record_one_part_at_once_one_has_it_and_the_others_are
         os.close(start)
         os.close(told)
     assert sorted(said.split()) == [b"exists"] * 5 + [b"mine"]
+
+
+def test_what_a_rank_records_costs_the_same_however_many_came_before(state_dir: Path) -> None:
+    def rank(part: int) -> int:
+        def record() -> None:
+            recording = Recording(state_dir, msgspec.structs.replace(HEAD, part=part, parts=300))
+            recording.add(ENTRY)
+            recording.commit(None)
+            recording.release()
+
+        return len(heard(record, ("open", "os.", "poststage.")))
+
+    counts: list[int] = []
+    listed = heard(lambda: counts.extend(map(rank, range(300))), ("os.listdir", "os.scandir"))
+    assert len(set(counts[1:])) == 1
+    assert listed == []
