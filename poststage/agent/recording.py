@@ -56,7 +56,7 @@ class Recording:
         self.broken = False
         self._open_directory()
         try:
-            self._writer = self._created(head)
+            self._writer = self._create(head)
         except BaseException:
             _close(self._dir_fd)
             raise
@@ -66,17 +66,11 @@ class Recording:
             self._changed = places.make_path(self._directory)
             self._dir_fd = fsops.open_dir(self._directory)
 
-    def _created(self, head: Head) -> StateWriter:
-        """The state file; where `forget` has just removed its directory as empty, in a new one."""
-        try:
-            return self._create(head)
-        except UsageError as error:
-            if not isinstance(error.__cause__, FileNotFoundError):
-                raise
+    def _reopen_directory(self) -> None:
+        """Make the directory again, which a `forget` has just removed as an empty one."""
         _close(self._dir_fd)
         self._settled.difference_update((self._dataset_dir, self._directory))
         self._open_directory()
-        return self._create(head)
 
     def add(self, entry: Entry) -> int:
         """Append `entry`; its index. Not durable."""
@@ -113,7 +107,7 @@ class Recording:
             seen, ours = fsops.facts(self._dir_fd, self._name), os.fstat(self._writer.fd)
         if seen is None or not os.path.samestat(seen, ours):
             self.broken = True
-            raise TakenAwayError(f"{self._what}: was taken away meanwhile; {_UNTOUCHED}")
+            raise self._taken_away()
 
     def release(self) -> None:
         """Close the file and so give up its lock."""
@@ -143,7 +137,8 @@ class Recording:
         self._settled.update(lies_in)
 
     def _create(self, head: Head) -> StateWriter:
-        """The new file. One that was taken away before it was locked is made again.
+        """The new file. One that was taken away before it was locked is made again, with its
+        directory if need be.
 
         Another process that records this part takes it for a dead agent's; then that one has
         the part, or is taken for dead itself.
@@ -164,6 +159,9 @@ class Recording:
                 writer = StateWriter.create(self._dir_fd, self._name, head)
             except FileExistsError as error:
                 raise self._exists() from error
+            except FileNotFoundError as error:
+                self._reopen_directory()
+                raise self._taken_away() from error
         self._writer = writer
         try:
             with explain.explained(self._what, _UNTOUCHED):
@@ -215,6 +213,9 @@ class Recording:
                 fsops.unlink(self._dir_fd, self._name)
         finally:
             _close(fd)
+
+    def _taken_away(self) -> TakenAwayError:
+        return TakenAwayError(f"{self._what}: was taken away meanwhile; {_UNTOUCHED}")
 
     def _exists(self) -> UsageError:
         return UsageError(
