@@ -9,6 +9,8 @@ full run again.
 
 import argparse
 import os
+import signal
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -29,6 +31,8 @@ FAMILIES: dict[str, Callable[[Bench], Iterator[Row]]] = {
 
 def main() -> None:
     arguments = _parsed()
+    for number in (signal.SIGTERM, signal.SIGINT):  # what is mounted is unmounted, too
+        signal.signal(number, lambda received, frame: sys.exit(128 + received))
     if arguments.draw:
         kept.draw(kept.read())
         return

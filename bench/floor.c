@@ -110,8 +110,10 @@ static void one_batch(int first, int end, int *dirs, char *buffer) {
             snprintf(name, sizeof name, "f%d", i);
             must(renameat2(dir, temp, dir, name, RENAME_NOREPLACE), "renameat2");
         }
-        must(fsync(dir), "fsync");
-        close(dir);
+    }
+    for (int s = first; s < end; s++) { /* behind all renames: the first one's commit has them all */
+        must(fsync(dirs[s - first]), "fsync");
+        close(dirs[s - first]);
     }
     for (int s = first; s < end; s++) {
         path_of(name, s, "state");
