@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from poststage.errors import EXIT_MEANING, ExitCode
-from poststage.finalize.report import DatasetReport, Report
+from poststage.finalize.report import DatasetReport, Problem, Report
 from poststage.names import from_text, shown
 
 REASON_MAX = 120
@@ -47,7 +47,7 @@ def _of_dataset(one: DatasetReport) -> str:
         f"{number} {word}" for word, number in one.files.items() if word != "published"
     )
     if one.problems:
-        first = one.problems[0]
+        first = min(one.problems, key=_waits)
         what = shown(from_text(first.destination or first.state_file)).rpartition("/")[2]
         return f"{name}: {left or first.verdict} ({what[:30]}: {first.reason})"
     if one.parts_seen < one.parts:
@@ -58,8 +58,12 @@ def _of_dataset(one: DatasetReport) -> str:
 
 def _urgency(one: DatasetReport) -> int:
     """What needs a person before what another run may settle."""
-    waits = {"running", "unknown"}
-    return int(bool(one.problems) and {problem.verdict for problem in one.problems} <= waits)
+    return int(bool(one.problems) and all(map(_waits, one.problems)))
+
+
+def _waits(problem: Problem) -> bool:
+    """Whether another run may settle it."""
+    return problem.verdict in {"running", "unknown"}
 
 
 def _counted(datasets: int) -> str:

@@ -37,6 +37,14 @@ def test_what_needs_a_person_goes_before_what_waits() -> None:
     assert told(waits, bad) == "b: 1 lost (data.2: gone) (and 1 more of 2 datasets)"
 
 
+def test_in_a_dataset_that_is_held_back_it_is_the_failure_that_is_told() -> None:
+    held = Problem(0, "running", "held back", destination="/lustre/x/data.0")
+    lost = Problem(2, "lost", "gone", destination="/lustre/x/data.2")
+    counts = {"lost": 1, "running": 1}
+    one = dataset(complete=False, files=counts, problems=(held, lost), problems_in_all=2)
+    assert told(one) == "step.0: 1 lost, 1 running (data.2: gone)"
+
+
 def test_a_missing_part_is_told_as_one() -> None:
     missing = dataset(complete=False, parts_seen=3)
     assert told(missing) == "step.0: 1 of 4 parts never recorded anything"

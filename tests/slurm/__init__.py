@@ -21,6 +21,7 @@
 | two jobs on one destination | test_queue: two_jobs_on_one_destination_lose_no_byte_of_either |
 | afterburstbuffer | test_queue: a_job_that_depends_on_the_burst_buffer_starts… |
 | EpilogSlurmctld | test_epilog |
+| a SlurmUser that is not root | test_sudo: with README's rules for sudo |
 | polling, as from Slurm 24.05 on | test_poll: by plain Lua, since the packaged Slurm never poll… |
 | README, word for word | test_readme; of the other configurations: tests/site/test_readmes |
 """

@@ -50,7 +50,8 @@ def missing() -> str:
 class Cluster:
     """The cluster, everything of it below `top`; `home` belongs to the user."""
 
-    def __init__(self, top: Path, bin_dir: Path) -> None:
+    def __init__(self, top: Path, bin_dir: Path, slurm_user: str = "root") -> None:
+        self.slurm_user = slurm_user
         self.top, self.bin, self.home = top, bin_dir, top / "home"
         self.slurm = top / "slurm"
         self.spool = top / "spool"
@@ -63,6 +64,7 @@ class Cluster:
         """Start what does not run. The kit writes a hook of its own; ours takes its place."""
         env = self.env | {
             "SLURM_UP_CPUS": "8",
+            "SLURM_UP_USER": self.slurm_user,
             "SLURM_UP_CONF": f"EpilogSlurmctld={self.top}/epilog",
             "SLURM_UP_BB": "Directive=BB_LUA\nStageOutTimeout=120\nOtherTimeout=60",
         }

@@ -46,6 +46,18 @@ def cluster() -> Iterator[Cluster]:
 
 def _running(top: Path) -> Iterator[Cluster]:
     one = Cluster(top, install(top / "opt", "mpich"))
+    prepare(one)
+    try:
+        one.up()
+        one.use_hook(hook(one))
+        yield one
+    finally:
+        one.down()
+
+
+def prepare(one: Cluster) -> None:
+    """Directories, settings and the program of a cluster that is not up yet."""
+    top = one.top
     for name, mode in (("home", 0o755), ("registered", 0o1777), ("spool", 0o700)):
         (top / name).mkdir()
         (top / name).chmod(mode)
@@ -53,12 +65,6 @@ def _running(top: Path) -> Iterator[Cluster]:
     shutil.copyfile(ROOT / "tests" / "slurm" / "program.py", top / "program.py")
     Path(one.site).write_text(_SITE.format(top=top))
     use_epilog(one, "exit 0")
-    try:
-        one.up()
-        one.use_hook(hook(one))
-        yield one
-    finally:
-        one.down()
 
 
 def hook(one: Cluster, *changes: str) -> str:
