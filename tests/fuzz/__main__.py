@@ -5,7 +5,7 @@ Its options are libFuzzer's. A crash leaves its input in the working directory.
 
 import sys
 
-import atheris  # type: ignore[import-untyped] # it has no types
+import atheris
 
 with atheris.instrument_imports(include=["poststage"]):
     from tests.fuzz.targets import TARGETS
