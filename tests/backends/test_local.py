@@ -165,9 +165,15 @@ def test_a_cancel_from_another_host_reaches_a_copier_on_its_way(
 ) -> None:
     item = write(site, b"large", os.urandom(5 * MB))
     handle = begun(site, [item])
-    with monkeypatch.context() as there:
-        answer = elsewhere(site, there).cancel(handle)
-    assert not answer.state.ended, "somebody still writes"
+    copier = pid_of(site.root)
+    assert copier is not None
+    os.kill(copier, signal.SIGSTOP)  # so that it has not heard of it yet when that is answered
+    try:
+        with monkeypatch.context() as there:
+            answer = elsewhere(site, there).cancel(handle)
+        assert not answer.state.ended, "somebody still writes"
+    finally:
+        os.kill(copier, signal.SIGCONT)
     assert ended(site, handle).state is TransferState.CANCELED
     assert not os.path.lexists(item.target)
 
