@@ -42,7 +42,7 @@ def open_agent(
     """
     where = os.environ.get(STATE_DIR) if state_dir is None else state_dir
     if not where or not os.fspath(where):
-        fact = "none was named" if where is None else "its name is empty"
+        fact = "none was named" if state_dir is None else "its name is empty"
         raise UsageError(
             f"state directory: {fact}; nothing was recorded",
             hint=f"give --state-dir (state_dir in Python) or set {STATE_DIR}",

@@ -9,7 +9,7 @@ from msgspec import Struct
 from msgspec.structs import astuple, replace
 
 from poststage.agent import share
-from poststage.agent.agent import Agent
+from poststage.agent.agent import Agent, Existing
 from poststage.agent.items import Item
 from poststage.agent.observe import Observed, observe_all
 from poststage.agent.ranks import Ranks
@@ -38,6 +38,8 @@ class Request(Struct, frozen=True):
     """Whether the sources are deleted once their files are published."""
     ends_with_job: bool | None = None
     """Whether what still runs when the job is gone is cancelled; None: as the site has settled."""
+    existing: Existing = "refuse"
+    """What becomes of earlier transfers of the same parts that are not over."""
 
 
 class Summary(Struct, frozen=True):
@@ -158,6 +160,7 @@ def _recorded(
                     parts,
                     move=request.move,
                     ends_with_job=request.ends_with_job,
+                    existing=request.existing,
                 )
                 transfer.append(observed)
                 transfer.record()

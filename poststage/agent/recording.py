@@ -220,9 +220,9 @@ class Recording:
     def _exists(self) -> UsageError:
         return UsageError(
             f"{self._what}: exists already; {_UNTOUCHED}",
-            hint="its transfer is not over: run finalize first (after failures also "
-            "`poststage forget --failed`), or choose another dataset; processes of one job "
-            "need different parts (give open_agent the communicator)",
+            hint="its transfer is not over (`poststage status`): resume it or run finalize first "
+            "(after failures also `poststage forget --failed`), or choose another dataset; "
+            "processes of one job need different parts (give open_agent the communicator)",
         )
 
     @contextmanager

@@ -12,7 +12,7 @@ from msgspec import structs
 
 from poststage import config
 from poststage.agent import handover, ranks, sources
-from poststage.agent.agent import STATE_DIR, open_agent
+from poststage.agent.agent import STATE_DIR, Existing, open_agent
 from poststage.agent.items import Item
 from poststage.cli import render
 from poststage.cli.common import (
@@ -70,6 +70,13 @@ Examples:
     default=None,
     help="Cancel what still runs when the job is gone, or not; else agent.ends_with_job.",
 )
+@click.option(
+    "--existing",
+    type=click.Choice(["refuse", "new"]),
+    default="refuse",
+    show_default=True,
+    help="Earlier transfers of the dataset that are not over: refuse, or cancel and replace them.",
+)
 @click.option("--shared", is_flag=True, help="All nodes see the same SRC: share it out job-wide.")
 @click.option(
     "--from-file",
@@ -93,6 +100,7 @@ def out(
     checksum: bool,
     move: bool,
     ends_with_job: bool | None,
+    existing: Existing,
     shared: bool,
     list_file: bytes | None,
     null: bool,
@@ -110,7 +118,8 @@ def out(
     job's ranks share out files that every node sees. Every rank is told the same SRC,
     DEST or LIST; the first rank of the node (of the job) reads them.
 
-    The same --dataset again: changes nothing, says so. `poststage forget` frees its name.
+    The same --dataset again: changes nothing, says so. `poststage forget` frees its name;
+    `poststage resume` goes on with what was stopped; --existing new begins again.
 
     Exit status: 0 handed over (with --wait: moved), 2 wrong usage, 3 a source cannot be
     handed over (with --wait: a transfer has failed), 75 try again later.
@@ -123,7 +132,8 @@ def out(
                 agent = open_agent(state_dir, None, site, backend)
                 limit_s = config.load(site).deadline_s
             name, size = here.from_first(dataset or _new_name()), handover.Scope(scope)
-            request = handover.Request(name, size, shared, checksum, move, ends_with_job)
+            settled = (checksum, move, ends_with_job, existing)
+            request = handover.Request(name, size, shared, *settled)
             with _going_on(agent.state_dir, name), agent:
                 summary, transfer = handover.hand_over(here, agent, request, listing)
                 if wait:

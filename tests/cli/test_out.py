@@ -162,3 +162,20 @@ def test_whoever_interrupts_the_waiting_is_told_what_goes_on(own_site: Site) -> 
     assert "can be run again" not in said
     assert f"next: `poststage wait --dataset set --dir {own_site.state_dir}`" in said
     assert state_of(state_file).started
+
+
+def test_an_earlier_one_that_is_not_over_is_replaced_where_that_is_asked_for(
+    own_site: Site,
+) -> None:
+    own_site.emulate("fault", "--limit", "1")
+    (own_site.bb / "f").write_bytes(b"1" * 20_000_000)
+    words = ("poststage", "out", "--dataset", "set", "bb/f", "pfs/f")
+    assert own_site.run(*words).returncode == 0
+    (own_site.bb / "f").write_bytes(b"2" * 1000)
+    assert own_site.run(*words).returncode == 2
+    assert own_site.run(*words, "--existing", "refuse").returncode == 2
+    again = own_site.run(*words, "--existing", "new")
+    assert again.returncode == 0, again.stderr
+    assert own_site.finalize().returncode == 0
+    assert (own_site.pfs / "f").read_bytes() == b"2" * 1000
+    assert [path.name for path in own_site.pfs.iterdir()] == ["f"]
