@@ -29,8 +29,16 @@ def proven(source_fd: int, temp_fd: int, recorded: int, go_on: Callable[[], None
         if sparse:
             position = min(holes.next_data(fd, position, recorded)[0] for fd in fds)
         count = min(BLOCK, recorded - position)
-        ours, theirs = (os.pread(fd, count, position) for fd in fds)
-        if len(ours) < count or ours != theirs:
+        ours = os.pread(source_fd, count, position)
+        if len(ours) < count or ours != _read_back(temp_fd, count, position):
             return position
         position += count
     return recorded
+
+
+def _read_back(temp_fd: int, count: int, position: int) -> bytes | None:
+    """What the temp file holds; None for what cannot be read, and is to be written again."""
+    try:
+        return os.pread(temp_fd, count, position)
+    except OSError:
+        return None

@@ -85,3 +85,9 @@ def test_whoever_asks_for_the_end_is_heard_before_each_block(pair: Pair) -> None
     asked: list[None] = []
     proof.proven(pair.source_fd, pair.temp_fd, SIZE, lambda: asked.append(None))
     assert len(asked) == 3
+
+
+def test_what_cannot_be_read_back_is_not_proven(pair: Pair, tmp_path: Path) -> None:
+    blind = os.open(tmp_path / "temp", os.O_WRONLY)
+    assert proof.proven(pair.source_fd, blind, SIZE, lambda: None) == 0
+    os.close(blind)
