@@ -20,6 +20,7 @@ from poststage.names import shown
 from poststage.statefile.layout import VERDICTS_SUFFIX, beside, report_name
 
 _NAME = b".requeued-%d"
+_BACKENDS_OWN = (b".local", b".datawarp")
 _MOST = 10_000
 
 
@@ -129,15 +130,12 @@ def _move(fd: int, directory: bytes, name: bytes, aside_fd: int) -> None:
 
 
 def _take_queues(fd: int, aside_fd: int, *, all_of_it: bool) -> None:
-    """The copiers' queues of the `local` backend: moved along, or seen from there too."""
-    from poststage.backends.localdisk import (
-        FOLDER,  # a run that publishes needs no backend but its own
-    )
-
-    if all_of_it:
-        _move(fd, b"", os.fsencode(FOLDER), aside_fd)
-    elif fsops.facts(fd, os.fsencode(FOLDER)) is not None:
-        fsops.symlink(b"../" + os.fsencode(FOLDER), aside_fd, os.fsencode(FOLDER))
+    """What backends keep in STATEDIR: moved along, or seen from there too."""
+    for name in _BACKENDS_OWN:
+        if all_of_it:
+            _move(fd, b"", name, aside_fd)
+        elif fsops.facts(fd, name) is not None:
+            fsops.symlink(b"../" + name, aside_fd, name)
 
 
 def _descend(fd: int, directory: bytes, *, make: bool = False) -> int:

@@ -141,8 +141,6 @@ def _import_all(settings: Settings) -> None:
     """Import what the work may come to need: the owner may not be able to read the interpreter."""
     import xxhash  # noqa: F401 - where a checksum was recorded
 
-    from poststage.backends import localdisk  # noqa: F401 - where a job is requeued
-
     backends.preload(settings)
 
 

@@ -107,6 +107,12 @@ WORDS: dict[str, Words] = {
     "backend.bbapi.timeout_s": Words(
         "Seconds to wait for each `bbcmd`.", "it asks all of a job's nodes"
     ),
+    "backend.datawarp.library": Words(
+        "Cray's library, on compute nodes: hands over, and is asked there.", "where Cray puts it"
+    ),
+    "backend.datawarp.timeout_s": Words(
+        "Seconds to wait for another process that changes a record.", "that takes no time"
+    ),
     "backend.nnf.socket": Words(
         "The socket of HPE's nnf-dm, on compute nodes.", "where HPE's service unit puts it"
     ),

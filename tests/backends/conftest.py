@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.backends.vendors.sites import BbapiSite, NnfSite
+from tests.backends.vendors.sites import BbapiSite, DatawarpSite, NnfSite
 
 
 @pytest.fixture(scope="session")
@@ -28,5 +28,15 @@ def bbapi_site(
 def nnf_site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[NnfSite]:
     """A job on a Rabbit."""
     made = NnfSite(tmp_path, monkeypatch)
+    yield made
+    made.kill()
+
+
+@pytest.fixture
+def datawarp_site(
+    tmp_path: Path, libraries: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[DatawarpSite]:
+    """A job with Cray's DataWarp."""
+    made = DatawarpSite(tmp_path, libraries, monkeypatch)
     yield made
     made.kill()

@@ -4,10 +4,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
-#include <unistd.h>
+
+#include "asking.h"
 
 typedef struct {
     uint64_t handle;
@@ -39,33 +38,10 @@ static uint64_t number_in(const char *first, const char *second) {
 static uint64_t job(void) { return number_in("LSF_STAGE_JOBID", "LSB_JOBID"); }
 static uint64_t step(void) { return number_in("PMIX_NAMESPACE", NULL); }
 
-/* Send `line`, read one line of at most `size`; the errno in front of it. */
+/* As ask_server, with the library's own last words. */
 static int asked(const char *line, char *reply, size_t size) {
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    const char *path = getenv("BB_STUB_SOCKET");
-    if (!path) return failed(ENODEV, "no server");
-    strncpy(address.sun_path, path, sizeof address.sun_path - 1);
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (connect(fd, (struct sockaddr *)&address, sizeof address) != 0) {
-        close(fd);
-        return failed(ECONNREFUSED, "bbServer does not answer");
-    }
-    size_t length = strlen(line);
-    while (length > 0) {
-        ssize_t sent = write(fd, line, length);
-        if (sent <= 0) break;
-        line += sent;
-        length -= sent;
-    }
-    size_t got = 0;
-    ssize_t more;
-    while (got + 1 < size && (more = read(fd, reply + got, size - 1 - got)) > 0) {
-        got += more;
-        if (reply[got - 1] == '\n') break;
-    }
-    close(fd);
-    reply[got] = 0;
-    int rc = got ? atoi(reply) : EIO;
+    int rc = ask_server("BB_STUB_SOCKET", line, reply, size);
+    if (rc == ECONNREFUSED) return failed(rc, "bbServer does not answer");
     return rc ? failed(rc, "refused by bbServer") : 0;
 }
 
@@ -113,11 +89,6 @@ int BB_FreeTransferDef(Definition *one) {
     free(one->files);
     free(one);
     return 0;
-}
-
-static char *hex(char *to, const char *name) {
-    for (; *name; name++) to += sprintf(to, "%02x", (unsigned char)*name);
-    return to;
 }
 
 int BB_AddFiles(Definition *one, const char *source, const char *target, int flags) {

@@ -7,11 +7,11 @@ usage: python -m tests.backends.vendors.bbserver ROOT
 """
 
 import errno
-import socketserver
 import sys
 from pathlib import Path
 
 from tests.backends.vendors.machine import Machine
+from tests.backends.vendors.serving import serve
 
 STATUS = {"new": 1, "running": 2, "partial": 4, "done": 8, "cancelled": 0x10, "failed": 0x20}
 
@@ -54,24 +54,5 @@ def _handle(machine: Machine, job: int, step: int, contrib: int, tag: int) -> st
     return f"0 {machine.make(**facts)}"
 
 
-def serve(root: Path) -> None:
-    """Answer for ever."""
-    machine = Machine(root)
-
-    class Handler(socketserver.StreamRequestHandler):
-        def handle(self) -> None:
-            for line in self.rfile:
-                with machine.lock:
-                    answer = reply(machine, line.decode("ascii"))
-                self.wfile.write(answer.encode("ascii") + b"\n")
-
-    class Server(socketserver.ThreadingUnixStreamServer):
-        daemon_threads = True
-
-    (root / "socket").unlink(missing_ok=True)
-    with Server(str(root / "socket"), Handler) as server:
-        server.serve_forever()
-
-
 if __name__ == "__main__":
-    serve(Path(sys.argv[1]))
+    serve(Path(sys.argv[1]), reply)

@@ -15,11 +15,11 @@ CHECKOUT = HERE.parents[2]
 
 
 @cache
-def library(top: Path) -> Path:
-    """The stub libbbAPI.so, built in `top` with the machine's compiler."""
-    made = top / "libbbAPI.so"
+def library(top: Path, name: str = "bbapi") -> Path:
+    """The stub library of `name`.c, built in `top` with the machine's compiler."""
+    made = top / f"lib{name}.so"
     flags = ["-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-D_GNU_SOURCE", "-o"]
-    subprocess.run(["cc", *flags, str(made), str(HERE / "bbapi.c")], check=True)
+    subprocess.run(["cc", *flags, str(made), str(HERE / f"{name}.c")], check=True)
     return made
 
 

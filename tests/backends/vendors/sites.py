@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from poststage.backends import bbapi, nnf
+from poststage.backends import bbapi, datawarp, nnf
 from poststage.backends.base import Context
 from tests.backends.vendors.run import CHECKOUT, Server, library
 
@@ -78,6 +78,41 @@ class NnfSite:
         """What the backend is opened with."""
         socket = str(self.server.root / "socket")
         return Context(Path("/"), {**nnf.BACKEND.defaults, "socket": socket})
+
+    def pace(self, mb_s: float) -> bool:
+        """As the contract's."""
+        return self.server.pace(mb_s)
+
+    def kill(self) -> bool:
+        """As the contract's."""
+        return self.server.kill()
+
+    def revive(self) -> None:
+        """As the contract's."""
+        self.server.start(lambda: listens(self.server.root / "socket"))
+
+
+class DatawarpSite:
+    """Cray's library in front of a stub of its service."""
+
+    tag = "0123456789abcdef"
+
+    def __init__(self, folder: Path, libraries: Path, environment: pytest.MonkeyPatch) -> None:
+        self.source_dir, self.destination_dir = folder / "bb", folder / "pfs"
+        self.state_dir = folder / "state"
+        for path in (self.source_dir, self.destination_dir, self.state_dir):
+            path.mkdir()
+        self.server = Server("dwserver", folder / "server")
+        environment.setenv("DW_STUB_SOCKET", str(self.server.root / "socket"))
+        self.library = library(libraries, "datawarp")
+        self.revive()
+        self.mover = datawarp.BACKEND.open_mover(self.context())
+        self.probe = datawarp.BACKEND.open_probe(self.context())
+
+    def context(self, **settings: object) -> Context:
+        """What the backend is opened with."""
+        own = {"library": str(self.library), **settings}
+        return Context(self.state_dir, {**datawarp.BACKEND.defaults, **own})
 
     def pace(self, mb_s: float) -> bool:
         """As the contract's."""
