@@ -10,13 +10,14 @@ from types import TracebackType
 from typing import Literal, Self
 
 from poststage import backends, config, registry
-from poststage.agent import ranks, recording
+from poststage.agent import ranks, recording, zombie
+from poststage.agent.known import Probes
 from poststage.agent.reopened import Earlier
 from poststage.agent.replacing import make_way
 from poststage.agent.transfer import Transfer
 from poststage.backends.base import Backend, Context, Mover, Probe
 from poststage.errors import UsageError
-from poststage.model import Head
+from poststage.model import Head, TransferState
 from poststage.statefile import layout
 
 STATE_DIR = "POSTSTAGE_STATE_DIR"
@@ -158,6 +159,20 @@ class Agent:
     def is_prepared(self, dataset: str, parts: int) -> None:
         """Another rank has made them durable."""
         self.settled.update(recording.directories(self.state_dir, dataset, parts))
+
+    def cancel_temp(self, temp: str | bytes | os.PathLike[str]) -> TransferState:
+        """Stop whoever may still write the temp file `temp` of an old job; how it stands then.
+
+        Its name alone leads to the transfer: the id in one of ours, IBM's handle in one of
+        AXL's. The state file, if there still is one, is left to the finalizer.
+
+        Raises:
+            UsageError: the name names no transfer, or no backend knows it.
+            BackendError: one did not answer; nothing was cancelled.
+        """
+        found = zombie.of_temp(os.path.basename(os.fsencode(temp)))
+        with Probes(self._settings, self.state_dir) as probes:
+            return zombie.cancel(found, probes, self._settings.allowed_backends).state
 
     def _state_file(self, dataset: str, part: int | None, parts: int | None = None) -> bytes:
         """Where this part of `dataset` is recorded, or would be."""

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from poststage import config, names
-from poststage.agent import zombie
+from poststage.agent import open_agent, zombie
 from poststage.agent.known import Probes
 from poststage.agent.zombie import Zombie
 from poststage.errors import BackendError, UsageError
@@ -75,6 +75,14 @@ def test_while_one_does_not_answer_nobody_says_that_it_is_unknown(life: Emulator
     life.kill()
     with pytest.raises(BackendError, match="nothing was cancelled"):
         cancel(life, Zombie(tag=TAG))
+
+
+def test_from_a_new_jobs_agent(life: Emulator) -> None:
+    with open_agent(life.state_dir, site=life.top / "site.toml") as agent:
+        assert agent.cancel_temp(life.temp) is TransferState.CANCELED
+        with pytest.raises(UsageError, match="names no transfer"):
+            agent.cancel_temp(b"/pfs/data")
+    assert not life.temp.exists()
 
 
 def command(life: Emulator, temp: Path) -> Ended:
