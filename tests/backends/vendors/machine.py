@@ -14,6 +14,12 @@ from typing import Any
 CHUNK = 64 << 10
 
 
+def stall(root: Path) -> None:
+    """While there is a file `stall` in `root`, a start is accepted and not answered."""
+    while (root / "stall").exists():
+        time.sleep(0.005)
+
+
 class Machine:
     """Transfers by number; `files` of each are [source, target, state] with names in hex."""
 

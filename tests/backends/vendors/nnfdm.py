@@ -15,7 +15,7 @@ from typing import Any
 import grpc
 
 from poststage.backends.nnf_messages import SERVICE, classes
-from tests.backends.vendors.machine import Machine
+from tests.backends.vendors.machine import Machine, stall
 
 M = classes()
 PENDING, RUNNING, COMPLETED, UNKNOWN_STATE = 0, 2, 3, 5
@@ -46,6 +46,7 @@ class Service:
                 self.machine.transfers[number]["held"] = pair
             else:
                 self.machine.start(number, [pair])
+        stall(self.root)
         return M["CreateResponse"](uid=f"nnf-dm-{number}", status=0)
 
     def status(self, request: Any, _: Any) -> Any:

@@ -4,7 +4,7 @@ import socketserver
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.backends.vendors.machine import Machine
+from tests.backends.vendors.machine import Machine, stall
 
 
 def serve(root: Path, reply: Callable[[Machine, str], str]) -> None:
@@ -16,6 +16,8 @@ def serve(root: Path, reply: Callable[[Machine, str], str]) -> None:
             for line in self.rfile:
                 with machine.lock:
                     answer = reply(machine, line.decode("ascii"))
+                if line.startswith(b"sta"):
+                    stall(root)
                 self.wfile.write(answer.encode("ascii") + b"\n")
 
     class Server(socketserver.ThreadingUnixStreamServer):
