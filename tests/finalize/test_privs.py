@@ -2,6 +2,7 @@
 
 import os
 import pwd
+import signal
 from pathlib import Path
 
 import pytest
@@ -115,6 +116,33 @@ def test_once_the_owner_it_can_neither_come_back_nor_keep_a_group(common: Path) 
 
     del common
     forked(drops)
+
+
+@root_only
+def test_what_it_holds_of_root_s_cannot_be_reached_by_its_user(common: Path) -> None:
+    log = common / "log"
+    log.write_text("root's\n")
+    log.chmod(0o600)
+    held, told = os.open(log, os.O_WRONLY | os.O_APPEND), os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        become(Owner(PLAIN, PLAIN, "plain"))
+        os.write(told[1], b"x")
+        signal.pause()
+    os.read(told[0], 1)
+
+    def reaches() -> None:
+        for path in (f"/proc/{pid}/fd/{held}", f"/proc/{pid}/mem"):
+            with pytest.raises(PermissionError):
+                os.open(path, os.O_WRONLY)
+
+    try:
+        as_user(reaches)
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        for fd in (held, *told):
+            os.close(fd)
 
 
 @root_only

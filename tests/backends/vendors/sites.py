@@ -8,7 +8,7 @@ import pytest
 
 from poststage.backends import bbapi, datawarp, nnf
 from poststage.backends.base import Context
-from tests.backends.vendors.run import CHECKOUT, Server, library
+from tests.backends.vendors.run import HERE, Server, library
 
 JOB, STEP = "4711", "3"
 
@@ -32,8 +32,8 @@ class BbapiSite:
             environment.setenv(name, value)
         self.bbcmd = folder / "bbcmd"
         self.bbcmd.write_text(
-            f"#!/bin/sh\nBB_STUB_SOCKET={self.socket} PYTHONPATH={CHECKOUT} "
-            f'exec {sys.executable} -m tests.backends.vendors.bbcmd "$@"\n'
+            f"#!/bin/sh\nBB_STUB_SOCKET={self.socket} "
+            f'exec {sys.executable} -S -E {HERE / "bbcmd.py"} "$@"\n'
         )
         self.bbcmd.chmod(0o755)
         self.settings = {"library": str(library(libraries)), "bbcmd": str(self.bbcmd)}
