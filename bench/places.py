@@ -53,14 +53,14 @@ def no_slow() -> str:
 
 
 @contextmanager
-def slow(below: Path, *, delay_s: float, threads: int = 256) -> Iterator[tuple[Path, FaultFs]]:
+def slow(below: Path, *, delay_s: float) -> Iterator[tuple[Path, FaultFs]]:
     """A directory each operation on which takes `delay_s` longer, many at once; and its control.
 
     What is made through `FaultFs.source` is there at once.
     """
     with (
         place(below) as where,
-        FaultFs(mount.build(where.path), where.path / "fs", threads=threads) as fs,
+        FaultFs(mount.build(where.path), where.path / "fs") as fs,
     ):
         fs.delay(delay_s)
         yield fs.point, fs

@@ -1,10 +1,10 @@
 /* A file system that shows another directory and lies as it is told to.
  *
- *     faultfs SOURCE MOUNTPOINT CONTROL THREADS
+ *     faultfs SOURCE MOUNTPOINT CONTROL
  *
  * Speaks the kernel's FUSE protocol itself (linux/fuse.h), so that the tests need a C
- * compiler and nothing else; has to be root; ends when it is unmounted. THREADS wait at the
- * same time, as the servers of a parallel file system do; what they then do is done by one.
+ * compiler and nothing else; has to be root; ends when it is unmounted. One thread; operations
+ * that are held back wait at the same time, as at the servers of a parallel file system.
  * CONTROL is mapped shared: mount.py has the same structure. Nothing is cached: each
  * operation of a client is one here.
  */
@@ -13,13 +13,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fuse.h>
-#include <pthread.h>
+#include <poll.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/uio.h>
@@ -52,7 +53,6 @@ static struct control *control;
 static struct node *nodes;
 static uint64_t node_count;
 static int device;
-static pthread_mutex_t turn = PTHREAD_MUTEX_INITIALIZER; /* holds for all that is static */
 
 /* ---- answers ----------------------------------------------------------------------- */
 
@@ -458,7 +458,7 @@ static int prepared(char **arguments)
     char options[200];
     int page = open(arguments[3], O_RDWR | O_CLOEXEC);
     int root = open(arguments[1], O_PATH | O_DIRECTORY | O_CLOEXEC);
-    device = open("/dev/fuse", O_RDWR | O_CLOEXEC);
+    device = open("/dev/fuse", O_RDWR | O_NONBLOCK | O_CLOEXEC);
     if (page < 0 || root < 0 || device < 0)
         return 0;
     control = mmap(NULL, sizeof *control, PROT_READ | PROT_WRITE, MAP_SHARED, page, 0);
@@ -473,44 +473,83 @@ static int prepared(char **arguments)
     return mount("faultfs", arguments[2], "fuse.faultfs", MS_NODEV, options) == 0;
 }
 
-/* A forget and an interrupt are no operation that a client waits for. */
-static void hold_back(uint32_t opcode)
+/* ---- what waits -------------------------------------------------------------------- */
+
+struct waiting {
+    struct waiting *next;
+    uint64_t due_ns;
+    size_t size;
+    char bytes[] __attribute__((aligned(16)));
+};
+
+static struct waiting *oldest, *newest; /* all wait equally long: first come, first due */
+
+static uint64_t now_ns(void)
 {
-    struct timespec pause = {0, (long)control->delay_ns};
-    if (control->delay_ns && opcode != FUSE_FORGET && opcode != FUSE_BATCH_FORGET &&
-        opcode != FUSE_INTERRUPT)
-        nanosleep(&pause, NULL);
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-static void *work(void *unused)
+/* A forget and an interrupt are no operation that a client waits for. */
+static int is_held_back(uint32_t opcode)
 {
-    size_t room = WRITE_MAX + (16u << 10);
-    char *buffer = aligned_alloc(16, room);
-    for (;;) {
-        ssize_t size = read(device, buffer, room);
-        if (size < 0 && errno == ENODEV)
-            return unused; /* unmounted */
-        if (size < (ssize_t)sizeof(struct fuse_in_header))
-            continue; /* interrupted before it was taken */
-        hold_back(((struct fuse_in_header *)buffer)->opcode);
-        pthread_mutex_lock(&turn);
-        serve((void *)buffer, buffer + sizeof(struct fuse_in_header));
-        pthread_mutex_unlock(&turn);
+    return opcode != FUSE_FORGET && opcode != FUSE_BATCH_FORGET && opcode != FUSE_INTERRUPT;
+}
+
+static void put_last(const char *bytes, size_t size)
+{
+    struct waiting *one = malloc(sizeof *one + size);
+    *one = (struct waiting){NULL, now_ns() + control->delay_ns, size};
+    memcpy(one->bytes, bytes, size);
+    if (oldest == NULL)
+        oldest = one;
+    else
+        newest->next = one;
+    newest = one;
+}
+
+static void serve_what_is_due(void)
+{
+    while (oldest != NULL && oldest->due_ns <= now_ns()) {
+        struct waiting *one = oldest;
+        oldest = one->next;
+        serve((void *)one->bytes, one->bytes + sizeof(struct fuse_in_header));
+        free(one);
     }
+}
+
+/* Until there is something to read, or the oldest one is due. */
+static void wait_for_more(void)
+{
+    struct pollfd input = {.fd = device, .events = POLLIN};
+    uint64_t now = now_ns(), left = oldest != NULL && oldest->due_ns > now ? oldest->due_ns - now : 0;
+    struct timespec until = {(time_t)(left / 1000000000u), (long)(left % 1000000000u)};
+    ppoll(&input, 1, oldest == NULL ? NULL : &until, NULL);
 }
 
 int main(int count, char **arguments)
 {
-    pthread_t others;
-    if (count != 5 || !prepared(arguments)) {
+    static char buffer[WRITE_MAX + (16u << 10)] __attribute__((aligned(16)));
+    if (count != 4 || !prepared(arguments)) {
         fprintf(stderr, "faultfs: %s\n", strerror(errno));
         return 1;
     }
+    prctl(PR_SET_TIMERSLACK, 1000); /* ns */
     puts("ready");
     fflush(stdout);
-    for (int threads = atoi(arguments[4]); threads > 1; threads--)
-        if (pthread_create(&others, NULL, work, NULL))
-            return 1;
-    work(NULL);
-    return 0;
+    for (;;) {
+        wait_for_more();
+        ssize_t size = read(device, buffer, sizeof buffer);
+        if (size < 0 && errno == ENODEV)
+            return 0; /* unmounted */
+        const struct fuse_in_header *in = (void *)buffer;
+        if (size >= (ssize_t)sizeof *in) {
+            if (control->delay_ns && is_held_back(in->opcode))
+                put_last(buffer, (size_t)size);
+            else
+                serve(in, buffer + sizeof *in);
+        }
+        serve_what_is_due();
+    }
 }

@@ -104,7 +104,6 @@ def build(directory: Path) -> Path:
         "-Wall",
         "-Wextra",
         "-Werror",
-        "-pthread",
         "-o",
         program,
         SOURCE,
@@ -114,12 +113,9 @@ def build(directory: Path) -> Path:
 
 
 class FaultFs:
-    """`directory`/source shown at `directory`/mounted. A context manager; unmounts at the end.
+    """`directory`/source shown at `directory`/mounted. A context manager; unmounts at the end."""
 
-    `threads` operations wait at the same time for what `delay` says.
-    """
-
-    def __init__(self, program: Path, directory: Path, *, threads: int = 1) -> None:
+    def __init__(self, program: Path, directory: Path) -> None:
         self.source, self.point = directory / "source", directory / "mounted"
         for path in (directory, self.source, self.point):
             path.mkdir(exist_ok=True)
@@ -128,7 +124,7 @@ class FaultFs:
         with open(page, "r+b") as file:
             self._control = _Control.from_buffer(mmap.mmap(file.fileno(), 0))
         self._process = subprocess.Popen(
-            [program, self.source, self.point, page, str(threads)], stdout=subprocess.PIPE
+            [program, self.source, self.point, page], stdout=subprocess.PIPE
         )
         assert self._process.stdout is not None
         if self._process.stdout.readline() != b"ready\n":
@@ -169,7 +165,7 @@ class FaultFs:
         self._control.lacks = int(lacks)
 
     def delay(self, seconds: float) -> None:
-        """Take `seconds` longer for each operation from now on."""
+        """Take `seconds` longer for each operation from now on, for many at the same time."""
         self._control.delay_ns = int(seconds * 1e9)
 
     @property
