@@ -52,7 +52,7 @@ def is_foreign(dir_fd: int, name: bytes) -> bool:
             return likely and kvtree.MAGIC.startswith(os.pread(fd, len(kvtree.MAGIC), 0))
         if is_kvtree(fd):
             return _is_axl(fd, info.st_size, name)
-        return likely and _ALWAYS_THERE in read_all(fd, min(info.st_size, kvtree.FILE_MAX))
+        return likely and _ALWAYS_THERE in os.pread(fd, _PIECE, 0)
     finally:
         os.close(fd)
 

@@ -50,7 +50,7 @@ class Life:
         self.source.write_bytes(self.content)
         self.state_file = self.state_dir / "d" / "0.state"
         self.temp = self.destination
-        self.settle_s = 20.0
+        self.settle_s = 60.0
         self.lock_fd = -1
         self.had_arrived = self.was_killed = False
 
