@@ -1,5 +1,6 @@
-"""An agent that is killed while its vendor accepts the start: nothing is lost, nothing in doubt."""
+"""The commands over stub vendors: a killed agent, forked finalizers, a site's check."""
 
+import json
 import os
 import subprocess
 from collections.abc import Iterator
@@ -80,3 +81,29 @@ def test_what_the_vendor_had_accepted_is_published(scene: Scene, vendor: Vendor)
 def accepted(root: Path) -> bool:
     """Whether the stub has files to move."""
     return any('"files": [[' in path.read_text() for path in root.glob("[0-9]*.json"))
+
+
+def test_the_site_s_check_says_that_it_answers_or_what_to_do(scene: Scene, vendor: Vendor) -> None:
+    words = ("site", "check", "--json")
+    env = {"PATH": "/usr/bin:/bin", **vendor.job}
+    # DataWarp's library has nothing to be asked before a file is staged.
+    for answers in (True,) if "DW_STUB_SOCKET" in vendor.job else (True, False):
+        found = json.loads(scene.run(scene.bin / "poststage", *words, **env).stdout)
+        (one,) = [one for one in found if one["what"].startswith("backend ")]
+        assert (one["level"] == "fine") is answers, one
+        assert answers or one["advice"]
+        vendor.server.kill()
+
+
+@pytest.mark.parametrize("publish", ["file", "dataset"])
+def test_forked_finalizers_get_answers_too(scene: Scene, vendor: Vendor, publish: str) -> None:
+    env = {"PATH": "/usr/bin:/bin", "POSTSTAGE_STATE_DIR": str(scene.state), **vendor.job}
+    for name in "abcd":
+        (scene.bb / name).write_text(name)
+        words = ("out", "--dataset", f"step.{name}", scene.bb / name, scene.out)
+        done = scene.run(scene.bin / "poststage", *words, **env)
+        assert done.returncode == 0, done.stderr
+    more = ("--jobs", "2", "--publish", publish, "--deadline", "30")
+    ended = scene.run(scene.bin / "finalize", "--dir", scene.state, *more, **env)
+    assert ended.returncode == 0, ended.stderr
+    assert {path.name for path in scene.out.iterdir()} == set("abcd")
