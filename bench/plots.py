@@ -35,13 +35,16 @@ def _ranks(rows: Sequence[Row], into: Path) -> None:
                 color=line[0].get_color(),
                 label=series.replace("1 process", "C floor"),
             )
-    axes.set(xscale="log", yscale="log", xlabel="state files (ranks), 4 files each")
+    _logarithmic(axes, sorted({row.ranks for row in rows}))
+    axes.set(xlabel="state files (ranks), 4 files each")
     axes.set(ylabel="seconds", title="finalize: seconds by ranks")
     _finished(figure, axes, into / "performance-ranks")
 
 
 def _jobs(rows: Sequence[Row], into: Path) -> None:
     from matplotlib import pyplot
+
+    rows = [row for row in rows if row.series]
 
     figure, axes = pyplot.subplots(figsize=(7, 4.5), layout="constrained")
     for series, some in _by_series(rows):
@@ -56,7 +59,8 @@ def _jobs(rows: Sequence[Row], into: Path) -> None:
                 color=_INK,
                 label="C, as many threads",
             )
-    axes.set(xscale="log", yscale="log", xlabel="jobs (operations in flight)")
+    _logarithmic(axes, sorted({row.jobs for row in rows}))
+    axes.set(xlabel="jobs (operations in flight)")
     axes.set(ylabel="files a second", title="finalize where an operation takes 1 ms")
     _finished(figure, axes, into / "performance-jobs")
 
@@ -70,6 +74,17 @@ def _by_series(rows: Iterable[Row]) -> list[tuple[str, list[Row]]]:
 
 def _middle(seconds: Sequence[float]) -> float:
     return statistics.median(seconds)
+
+
+def _logarithmic(axes, measured: Sequence[int]) -> None:  # type: ignore[no-untyped-def] # as below
+    """Both axes, with plain numbers; along x those that were measured."""
+    from matplotlib.ticker import FuncFormatter, NullFormatter
+
+    axes.set(xscale="log", yscale="log")
+    axes.set_xticks(measured, [f"{value:,}" for value in measured])
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 def _finished(figure, axes, path: Path) -> None:  # type: ignore[no-untyped-def] # matplotlib is an extra
