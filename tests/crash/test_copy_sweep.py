@@ -87,6 +87,10 @@ def test_refused_anywhere_what_it_calls_copied_is_whole(rig: CopyRig) -> None:
     assert count("copy engine, errno", map(rig.point, points), of=len(every)) == ""
 
 
+def test_killed_anywhere_and_copied_again_it_is_whole(rig: CopyRig) -> None:
+    assert count("copy engine, kill", map(rig.point, sweep.kills(rig))) == ""
+
+
 def test_a_write_that_takes_less_than_it_was_given_is_continued(rig: CopyRig) -> None:
     assert count("copy engine, short write", map(rig.point, sweep.short_writes(rig))) == ""
 
