@@ -234,6 +234,7 @@ def test_no_module_imports_itself_by_a_detour() -> None:
 TESTED_ELSEWHERE: dict[str, str] = {
     "poststage.scheduler.base": "frozen values: tests/scheduler",
     "poststage.backends.movable": "poststage/backends/contract.py, over each vendor that needs it",
+    "poststage.backends.datawarp_library": "a vendor's functions: tests/backends/test_datawarp.py",
     "poststage.backends.bbstatus": "values: tests/backends/test_bbapi.py, test_bbcmd.py",
     "poststage.site.finding": "a frozen value: tests/site/test_checks.py",
     "poststage.site.words": "words: tests/site/test_page.py",

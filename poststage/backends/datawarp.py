@@ -1,19 +1,16 @@
-"""Cray's DataWarp: four functions of libdatawarp, on compute nodes, while the job's storage lives.
+"""Cray's DataWarp: its library on compute nodes, while the job's storage lives.
 
 DataWarp knows a staged file by its source's path alone, and no transfers. So what belongs together
 is kept in STATEDIR/.datawarp, a file a transfer, and a path that was staged before is refused: what
 came of it could not be told from what comes of it now. Written from Cray's XC manual (S-2558).
 """
 
-import ctypes
-import errno
-import os
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from msgspec.structs import replace
 
 from poststage.backends.base import Answer, Backend, Capabilities, Context, FileAnswer, Item
+from poststage.backends.datawarp_library import Library
 from poststage.backends.datawarp_record import Kept, Record, Staged
 from poststage.backends.movable import require_movable
 from poststage.errors import BackendError, PoststageError
@@ -27,54 +24,6 @@ CAPABILITIES = Capabilities(
     resumable=False,
     keeps_until_forgotten=True,
 )
-_IMMEDIATE = 0  # enum dw_stage_type
-_PATH, _INT, _COUNT = ctypes.c_char_p, ctypes.c_int, ctypes.POINTER(ctypes.c_int)
-_FUNCTIONS: dict[str, tuple[Any, ...]] = {
-    "dw_stage_file_out": (_PATH, _PATH, _INT),
-    "dw_query_file_stage": (_PATH, _COUNT, _COUNT, _COUNT, _COUNT),
-    "dw_terminate_file_stage": (_PATH,),
-}
-
-
-class Library:
-    """libdatawarp; each call gives 0 or -errno. May raise BackendError."""
-
-    def __init__(self, path: str) -> None:
-        try:
-            library = ctypes.CDLL(path)
-            self._functions = {name: getattr(library, name) for name in _FUNCTIONS}
-        except (OSError, AttributeError) as error:
-            raise BackendError(
-                f"{shown(path)}: cannot be loaded: {shown(str(error))}",
-                hint="set [backend.datawarp] library to where it is; compute nodes have it",
-            ) from error
-        for name, types in _FUNCTIONS.items():
-            self._functions[name].argtypes, self._functions[name].restype = types, _INT
-
-    def stage_out(self, source: bytes, target: bytes) -> None:
-        """Begin to move one file now."""
-        self._call("dw_stage_file_out", source, target, _IMMEDIATE)
-
-    def state(self, source: bytes) -> TransferState:
-        """How it stands with what was staged from `source`; NOTSTARTED for nothing."""
-        counts = [ctypes.c_int() for _ in range(4)]
-        self._call("dw_query_file_stage", source, *map(ctypes.byref, counts))
-        complete, pending, deferred, failed = (one.value for one in counts)
-        if pending or deferred:
-            return TransferState.INPROGRESS
-        if failed:
-            return TransferState.FAILED
-        return TransferState.FULLSUCCESS if complete else TransferState.NOTSTARTED
-
-    def terminate(self, source: bytes) -> None:
-        """End what is pending of `source`; nothing pending is no error."""
-        self._call("dw_terminate_file_stage", source, fine=-errno.EINVAL)
-
-    def _call(self, name: str, source: bytes, *args: Any, fine: int = 0) -> None:
-        rc = self._functions[name](source, *args)
-        if rc not in {0, fine}:
-            fact = os.strerror(-rc) if rc < 0 else f"status {rc}"
-            raise BackendError(f"{shown(source)}: {name}: {fact}")
 
 
 class DatawarpMover:

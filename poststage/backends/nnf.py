@@ -9,8 +9,9 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 
-from poststage.backends.base import Answer, Backend, Capabilities, Context, FileAnswer, Item
+from poststage.backends.base import Answer, Backend, Capabilities, Context, Item
 from poststage.backends.movable import require_movable
+from poststage.backends.nnf_answers import MAY_BE_OURS, answer, files_of
 from poststage.backends.nnf_daemon import Daemon, Movement, Workflow
 from poststage.errors import BackendError
 from poststage.model import TransferState
@@ -25,11 +26,6 @@ CAPABILITIES = Capabilities(
 )
 _HANDLE = re.compile(r"([a-z0-9.-]{1,253})/([a-z0-9.-]{1,253}):([0-9a-f]{16})")
 _NAME, _NAMESPACE = "DW_WORKFLOW_NAME", "DW_WORKFLOW_NAMESPACE"
-_NO_TRACE = "no data movement of it is known: its records are gone, or nothing of it was started"
-_MAY_BE_OURS = "a data movement has not told yet what it moves"
-# Of several movements of one file, or files of one transfer, the first of these counts.
-_OPEN = (TransferState.UNKNOWN, TransferState.INPROGRESS)
-_OF_ONE_FILE = (*_OPEN, TransferState.FULLSUCCESS, TransferState.FAILED, TransferState.CANCELED)
 
 
 class NnfMover:
@@ -70,8 +66,8 @@ class NnfMover:
         """The files that an earlier try of this process has begun, and that are not lost."""
         movements = self._daemon.movements(workflow)
         if any(one.unplaced for one in movements):
-            raise BackendError(f"transfer {tag}: {_MAY_BE_OURS}; nothing more was started")
-        files = _of_tag(movements, tag)
+            raise BackendError(f"transfer {tag}: {MAY_BE_OURS}; nothing more was started")
+        files = files_of(movements, tag)
         again = {TransferState.FAILED, TransferState.CANCELED}
         return {index for index, answer in files.items() if answer.state not in again}
 
@@ -99,7 +95,7 @@ class NnfProbe:
             if isinstance(movements, str):
                 found[handle] = _unknown(movements)
             else:
-                found[handle] = _answer(movements, tag)
+                found[handle] = answer(movements, tag)
         return found
 
     def find(self, tags: Sequence[str]) -> Mapping[str, str]:
@@ -132,37 +128,6 @@ class NnfProbe:
             return self._daemon.movements(workflow)
         except BackendError as error:
             return error.message
-
-
-def _answer(movements: Sequence[Movement], tag: str) -> Answer:
-    files = _of_tag(movements, tag)
-    unplaced = any(one.unplaced for one in movements)
-    if not files:
-        if unplaced:
-            return Answer(TransferState.INPROGRESS, reason=_MAY_BE_OURS)
-        return _unknown(_NO_TRACE)
-    states = {one.state for one in files.values()}
-    for state in _OPEN:
-        if state in states:
-            return Answer(state, files)
-    if unplaced:
-        return Answer(TransferState.INPROGRESS, reason=_MAY_BE_OURS)
-    if len(states) == 1:
-        return Answer(states.pop(), files)
-    cancelled = TransferState.CANCELED in states
-    return Answer(TransferState.CANCELED if cancelled else TransferState.PARTIALSUCCESS, files)
-
-
-def _of_tag(movements: Sequence[Movement], tag: str) -> dict[int, FileAnswer]:
-    """Index → answer for the transfer's files."""
-    found: dict[int, FileAnswer] = {}
-    for one in movements:
-        if one.tag != tag:
-            continue
-        before = found.get(one.index)
-        if before is None or _OF_ONE_FILE.index(one.state) < _OF_ONE_FILE.index(before.state):
-            found[one.index] = FileAnswer(one.state, one.reason)
-    return found
 
 
 def _cancelled(daemon: Daemon, workflow: Workflow, tag: str) -> None:
