@@ -21,6 +21,7 @@ from poststage.errors import UsageError
 
 if TYPE_CHECKING:
     from poststage.config import Settings
+    from poststage.finalize.ranks import Rank
 
 STATE_DIR = "POSTSTAGE_STATE_DIR"
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -103,11 +104,16 @@ def _scheduler_options(command: Command) -> Command:
     type=WORD,
     help="As root: finalize as this user; else STATEDIR's owner.",
 )
+@click.option(
+    "--mpi/--no-mpi",
+    default=True,
+    help="Started by mpirun, share the work with the other ranks (the default) or not.",
+)
 @_scheduler_options
 @site_option
 @json_option
 @version_option
-def finalize(*, detach: bool, reason: bool, **options: Any) -> None:
+def finalize(*, mpi: bool, detach: bool, reason: bool, **options: Any) -> None:
     """Give the files of finished transfers their destination names.
 
     Waits for what still runs, restores owner, mode and times, deletes the partial
@@ -133,6 +139,7 @@ def finalize(*, detach: bool, reason: bool, **options: Any) -> None:
       finalize --dir /lustre/me/state --publish dataset --deadline 540
       finalize --dir /lustre/me/state --json | jq '.datasets[].problems'
       finalize --scr /lustre/me/run
+      mpirun -n 8 finalize --dir /lustre/me/state
       finalize --scheduler slurm --job 4711 --dir /lustre/me/state
       finalize --scheduler slurm --job 4711 --dir /lustre/me/state --detach
     """
@@ -145,6 +152,9 @@ def finalize(*, detach: bool, reason: bool, **options: Any) -> None:
         from poststage import config  # a page of help does not load the settings
         from poststage.cli.telling import scheduler_told
 
+        rank = _rank() if mpi else None
+        if rank is not None and rank.number > 0:
+            raise SystemExit(_helped(config.load(options["site"]), detach=detach, **options))
         with scheduler_told(enabled=reason) as told:
             settings = config.load(options.pop("site"))
             if options["scr"] and (detach or options["state_dirs"] or options["requeued"]):
@@ -154,8 +164,39 @@ def finalize(*, detach: bool, reason: bool, **options: Any) -> None:
 
                 told.code, told.reason = see_to_it(settings, **options)
             else:
-                told.code, told.reason = _finalized(settings, **options)
+                ranks = 1 if rank is None else rank.of
+                told.code, told.reason = _finalized(settings, ranks=ranks, **options)
     raise SystemExit(int(told.code))
+
+
+def _rank() -> "Rank | None":
+    """Which rank this is, where a launcher has started several."""
+    from poststage.finalize.ranks import rank_of
+
+    return rank_of(os.environ)
+
+
+def _helped(
+    settings: "Settings",
+    *,
+    state_dirs: tuple[Path, ...],
+    job: str | None,
+    user: str | None,
+    deadline_s: float | None,
+    scheduler: str | None,
+    jobs: int | None,
+    **others: Any,
+) -> int:
+    """Exit status of a rank that is not the first: it says nothing, and does what it is given."""
+    from poststage.cli import runs
+    from poststage.cli.telling import logged
+    from poststage.finalize.options import options_of
+
+    if others["scr"] or others["detach"] or others["requeued"] or others["dry_run"]:
+        return 0  # for the first one alone
+    asked = runs.Asked(state_dirs, scheduler, job, user, deadline_s)
+    with logged(state_dirs, job or "", settings) as log:
+        return runs.helped(asked, settings, options_of(settings, jobs=jobs, log=log.write))
 
 
 def _finalized(

@@ -12,9 +12,10 @@ from msgspec.structs import replace
 from poststage import registry, scheduler
 from poststage.cli.common import say
 from poststage.config import Settings
-from poststage.errors import ExitCode, PoststageError, UsageError
+from poststage.errors import ExitCode, PoststageError, RunAgainError, UsageError, worst
+from poststage.finalize.helping import help_finalize
 from poststage.finalize.options import Options
-from poststage.finalize.privs import owner_of
+from poststage.finalize.privs import Owner, owner_of
 from poststage.finalize.report import Report
 from poststage.finalize.work import deadline
 from poststage.finalize.worker import finalize_as, stops_noted
@@ -86,6 +87,25 @@ def run(asked: Asked, settings: Settings, options: Options) -> Run:
     return Run(here.job, tuple(reports))
 
 
+def helped(asked: Asked, settings: Settings, options: Options) -> int:
+    """Help the first rank with what it finalizes; an exit status, 75 if it was not met."""
+    left = deadline(seconds(asked, settings))
+    codes = {ExitCode.OK}
+    try:
+        for target in in_turn(_targets(asked, settings, situation(asked, settings))):
+            chosen = replace(options, deadline_s=left())
+            codes.add(
+                finalize_as(
+                    _whom(target, settings), target.state_dir, chosen, finalize=help_finalize
+                ).exit_code
+            )
+    except RunAgainError:  # its worker died: the others take over what it held
+        return int(ExitCode.OK)
+    except PoststageError as error:  # the first rank says the same in words
+        codes.add(error.exit_code)
+    return int(worst(codes))
+
+
 def seconds(asked: Asked, settings: Settings) -> float:
     """How long all of it may take: below the time after which the scheduler kills it."""
     if asked.deadline_s is not None:
@@ -152,8 +172,12 @@ def _finalized(target: Target, options: Options) -> Report:
 
         whom = partial(owner_of_prefix, target.state_dir, target.user, trusted)
         return finalize_as(whom, target.state_dir, options, finalize=finalize_scr)
-    whom = partial(owner_of, os.fsencode(target.state_dir), target.user, trusted)
-    return finalize_as(whom, target.state_dir, options)
+    return finalize_as(_whom(target, options.settings), target.state_dir, options)
+
+
+def _whom(target: Target, settings: Settings) -> Callable[[], Owner | None]:
+    state_dir, trusted = os.fsencode(target.state_dir), settings.trusted_state_dirs
+    return partial(owner_of, state_dir, target.user, trusted)
 
 
 def _one_of_many(target: Target, options: Options) -> Report:

@@ -35,6 +35,8 @@ class Options(Struct, frozen=True):
     """Told again and again how many transfers are waited for, or LOCKED; 0 when nothing is."""
     log: Log | None = None
     """Takes the events of files that were published, where the site's log has those."""
+    ranks: int = 1
+    """Started by a launcher as rank 0 of so many: the others may help."""
     restore_owners: bool = False
     """Root over a trusted STATEDIR: give files to other owners, on a walk that cannot be led."""
 
@@ -49,6 +51,7 @@ def options_of(
     jobs: int | None = None,
     requeued: bool = False,
     job: str = "",
+    ranks: int = 1,
     log: Log | None = None,
     waits: Waits | None = None,
 ) -> Options:
@@ -62,6 +65,7 @@ def options_of(
         jobs=settings.jobs if jobs is None else jobs,
         requeued=requeued,
         job=job,
+        ranks=ranks,
         waits=waits,
         log=log if settings.log_files == "all" and not dry_run else None,
     )

@@ -11,9 +11,10 @@ import threading
 import traceback
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, contextmanager
 from itertools import islice
 from multiprocessing.connection import Connection, wait
+from typing import Protocol
 
 from msgspec import Struct
 
@@ -32,7 +33,7 @@ _WAIT_A_THREAD_S = 20e-6  # of a call's time is the interpreter's, and one threa
 _STATES_AT_ONCE = 64  # taken by a thread, of all that are left
 _LOOK_S = 0.2  # between two looks whether to stop
 
-Make = Callable[[int, Pool | None], Windows]
+Make = Callable[[int, Pool | None], AbstractContextManager[Windows]]
 """Windows for one of so many threads of this process, with those that help it."""
 Visit = Callable[[Windows, Collection[Pending]], Result]
 
@@ -56,14 +57,36 @@ def crew(jobs: int, states: int, call_s: float) -> Crew:
     return Crew(processes, -(-many // processes))
 
 
+class Host(Protocol):
+    """Lets other ranks take state files as well."""
+
+    ranks: int
+
+    def lend(self, taking: "Taking") -> None:
+        """Let them take of `taking`."""
+
+    def settled(self, taking: "Taking", stop: Callable[[], bool]) -> bool:
+        """Wait for them; False if something was given back."""
+
+    def collected(self) -> Result:
+        """What came of all that was lent."""
+
+
 def shared_out(
-    make: Make, pending: Collection[Pending], chosen: Crew, visit: Visit, stop: Callable[[], bool]
+    make: Make,
+    pending: Collection[Pending],
+    chosen: Crew,
+    visit: Visit,
+    stop: Callable[[], bool],
+    host: Host | None = None,
 ) -> Result:
-    """`visit` over all of `pending`, by so many at once; one result.
+    """`visit` over all of `pending`, by so many at once and by those of `host`; one result.
 
     When `stop` says so, the processes get the signal by which this one was asked to stop.
     One that dies spoils nothing but its share, which is reported as to be run again.
     """
+    if host is not None:
+        return _with_host(make, pending, chosen.threads, visit, host, stop)
     if chosen.processes <= 1:
         return _by_threads(make, pending, chosen.threads, visit)
     context = multiprocessing.get_context("fork")
@@ -113,54 +136,96 @@ def _child(make: Make, share: Share, threads: int, visit: Visit, send: Connectio
         traceback.print_exc()
 
 
+def _with_host(
+    make: Make,
+    pending: Collection[Pending],
+    threads: int,
+    visit: Visit,
+    host: Host,
+    stop: Callable[[], bool],
+) -> Result:
+    taking = Taking(pending, max(1, min(threads, len(pending))), host.ranks)
+    host.lend(taking)
+    total = taking.by_all(make, threads, visit)
+    while not host.settled(taking, stop):
+        total.add(taking.by_all(make, threads, visit))
+    total.add(host.collected())
+    return total
+
+
 def _by_threads(make: Make, pending: Collection[Pending], threads: int, visit: Visit) -> Result:
     """Each thread takes the next few state files; those that would find none help the others."""
     takers = max(1, min(threads, len(pending)))
-    with ExitStack() as stack:
-        helpers = threads - takers
-        pool = stack.enter_context(ThreadPoolExecutor(helpers)) if helpers else None
-        if takers == 1:
-            return _visited(make(1, pool), visit, pending)
-        taking = _Taking(pending, takers)
-        crew_of_threads = stack.enter_context(ThreadPoolExecutor(takers))
-        done = [crew_of_threads.submit(taking.run, make, pool, visit) for _ in range(takers)]
-        total = Result({}, [], [])
-        for one in done:
-            total.add(one.result())
-        return total
+    if takers > 1:
+        return Taking(pending, takers).by_all(make, threads, visit)
+    with _helpers(threads - 1) as pool, make(1, pool) as windows:
+        return visit(windows, pending)
 
 
-def _visited(windows: Windows, visit: Visit, some: Collection[Pending]) -> Result:
-    try:
-        return visit(windows, some)
-    finally:
-        windows.close()
+@contextmanager
+def _helpers(number: int) -> Iterator[Pool | None]:
+    if number < 1:
+        yield None
+        return
+    with ThreadPoolExecutor(number) as pool:
+        yield pool
 
 
-class _Taking:
+class Taking:
     """State files that several threads take, the next few each."""
 
-    def __init__(self, pending: Collection[Pending], takers: int) -> None:
-        self._left, self._lock, self._takers = iter(pending), threading.Lock(), takers
-        self._few = max(1, min(_STATES_AT_ONCE, len(pending) // (4 * takers)))
+    def __init__(self, pending: Collection[Pending], takers: int, ranks: int = 1) -> None:
+        self._rest, self._left, self._lock = iter(pending), len(pending), threading.Lock()
+        self._takers, self._ranks = takers, ranks
+        self.returned: list[Pending] = []
+        """Given back by a rank that has gone."""
 
-    def run(self, make: Make, pool: Pool | None, visit: Visit) -> Result:
-        """What one thread does."""
-        windows, total = make(self._takers, pool), Result({}, [], [])
-        try:
+    def by_all(self, make: Make, threads: int, visit: Visit) -> Result:
+        """What all threads of this process make of it."""
+        total = Result({}, [], [])
+        with (
+            _helpers(threads - self._takers) as pool,
+            ThreadPoolExecutor(self._takers) as executor,
+        ):
+            done = [executor.submit(self._run, make, pool, visit) for _ in range(self._takers)]
+            for one in done:
+                total.add(one.result())
+        return total
+
+    def _run(self, make: Make, pool: Pool | None, visit: Visit) -> Result:
+        total = Result({}, [], [])
+        with make(self._takers, pool) as windows:
             while some := self._next():
                 try:
                     total.add(visit(windows, some))
                 except Exception:  # noqa: BLE001 - as of a process: it spoils its share alone
                     traceback.print_exc()
-                    total.add(_lost(some))
-        finally:
-            windows.close()
+                    total.add(lost(some))
         return total
+
+    def next_for_guest(self) -> list[Pending]:
+        """As many as all threads of this process take at once."""
+        with self._lock:
+            return self._take(self._takers)
+
+    def give_back(self, some: list[Pending]) -> None:
+        """Let others take them."""
+        with self._lock:
+            self.returned += some
 
     def _next(self) -> list[Pending]:
         with self._lock:
-            return list(islice(self._left, self._few))
+            if not self.returned:
+                return self._take(1)
+            few, self.returned = self.returned[:1], self.returned[1:]
+            return few
+
+    def _take(self, threads: int) -> list[Pending]:
+        """The next few for so many threads: ever fewer, so that all end at the same time."""
+        few = max(1, min(_STATES_AT_ONCE, self._left // (4 * self._takers * self._ranks)))
+        some = list(islice(self._rest, few * threads))
+        self._left -= len(some)
+        return some
 
 
 def _received(pipe: Connection, share: Share) -> Result:
@@ -169,12 +234,12 @@ def _received(pipe: Connection, share: Share) -> Result:
         assert isinstance(result, Result)
         return result
     except EOFError:
-        return _lost(share)
+        return lost(share)
     finally:
         pipe.close()
 
 
-def _lost(share: Collection[Pending]) -> Result:
+def lost(share: Collection[Pending]) -> Result:
     """What comes of state files whose worker has ended without a word."""
     lost = Result({}, [], [])
     for one in share:

@@ -4,7 +4,7 @@ import errno
 import os
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from itertools import chain
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from poststage.errors import (
 )
 from poststage.finalize import records, requeue, whole
 from poststage.finalize.dirs import OPEN_MAX
+from poststage.finalize.hosting import Guests, listening
 from poststage.finalize.options import LOCKED, Options
 from poststage.finalize.parallel import crew, shared_out
 from poststage.finalize.pending import Pending
@@ -69,7 +70,9 @@ class Run:
         self._pid = os.getpid()
         self.started = time.monotonic()
         self._probes: dict[int, Probes] = {}
-        self.windows = self._windows()
+        self._free: dict[tuple[int, int], list[Windows]] = {}
+        self._guests: Guests | None = None
+        self.windows = self._new_windows()
         self.total = Result({}, [], [])
         self.notes: list[str] = []
         self.codes: set[ExitCode] = set()
@@ -77,6 +80,9 @@ class Run:
     def close(self) -> None:
         """Let go of backends and directories."""
         self.windows.close()
+        for (pid, _), free in self._free.items():
+            for windows in free if pid == self._pid else ():
+                windows.close()
         self._probes[self._pid].close()
 
     def all(self) -> Report:
@@ -88,6 +94,7 @@ class Run:
             lock_of(self.state_dir, self.left, self._stopped_while_locked, stack)
             if self.options.requeued:
                 return self._put_aside(self._scan())
+            self._guests = self._listening(stack)
             return self._groups(self._scan())
 
     def _stopped_while_locked(self) -> bool:
@@ -97,6 +104,18 @@ class Run:
     def _waits(self, count: int) -> None:
         if self.options.waits is not None:
             self.options.waits(count)
+
+    def _listening(self, stack: ExitStack) -> Guests | None:
+        if self.options.ranks <= 1:
+            return None
+        guests = listening(os.fsencode(self.state_dir), self.options.ranks)
+        if guests is not None:
+            stack.callback(guests.close)
+        return guests
+
+    def is_pending(self) -> bool:
+        """Whether there is anything to do."""
+        return any(group.pending for group in self._scan())
 
     def stopped(self) -> bool:
         """Whether to stop at the next file: asked to, or out of time."""
@@ -158,8 +177,9 @@ class Run:
                 return windows.run(few, wait=wait, held=held)
 
             self.total.waiting = []
-            chosen = crew(self.options.jobs, len(some), self._call_s(some))
-            self.total.add(shared_out(self._windows, some, chosen, visit, self._stop))
+            chosen = crew(self.options.jobs, len(some), self.call_s(some))
+            host = self._guests and self._guests.on_terms(wait=wait, held=held)
+            self.total.add(shared_out(self.lent_windows, some, chosen, visit, self._stop, host))
             return self.total.waiting
 
         waiting = share_out(pending, wait=wait)
@@ -168,7 +188,7 @@ class Run:
             last = self._quiet(directory)
             self.total.add(self.windows.run(some, wait=False, held=held, last=last))
 
-    def _call_s(self, pending: Collection[Pending]) -> float:
+    def call_s(self, pending: Collection[Pending]) -> float:
         """How long one call takes where the state files lie."""
         first = next(iter(pending), None)
         return 0.0 if first is None else self.windows.call_s(first)
@@ -182,21 +202,33 @@ class Run:
         pause = 0.0
         while waiting and not self.stopped():
             self._waits(len(waiting))
-            self._sleep(pause)
+            self.sleep(pause)
             left = again(waiting)
             pause = _POLL_FIRST_S if len(left) < len(waiting) else pause * 1.5 + _POLL_FIRST_S
             pause, waiting = min(pause, _POLL_MOST_S), left
         self._waits(0)
         return waiting
 
-    def _sleep(self, seconds: float) -> None:
+    def sleep(self, seconds: float) -> None:
         """In short pieces: a signal asks for a stop, and sleep(3) goes on after it."""
         left = deadline(min(seconds, self.left()))
         while left() > 0 and not self.stopped():
             time.sleep(min(left(), _POLL_FIRST_S))
 
-    def _windows(self, threads: int = 1, pool: Pool | None = None) -> Windows:
-        """Windows for one of `threads` of this process; a forked one also ends with its parent."""
+    @contextmanager
+    def lent_windows(self, threads: int, pool: Pool | None) -> Iterator[Windows]:
+        """Windows for one of `threads` of this process, which others have used before."""
+        free = self._free.setdefault((os.getpid(), threads), [])
+        try:
+            windows = free.pop()
+        except IndexError:
+            windows = self._new_windows(threads)
+        windows.pool = pool
+        yield windows
+        free.append(windows)
+
+    def _new_windows(self, threads: int = 1) -> Windows:
+        """Those of a forked process also end with their parent."""
         stopped = self.stopped
         if os.getpid() != self._pid:
 
@@ -211,7 +243,6 @@ class Run:
             self.options,
             _every(_LOOK_EACH, stopped),
             probes=probes,
-            pool=pool,
             open_max=max(_OPEN_LEAST, OPEN_MAX // threads),
         )
 

@@ -4,6 +4,8 @@ import os
 from collections import Counter
 from itertools import islice
 
+from msgspec import Struct
+
 from poststage import names
 from poststage.backends.base import Answer
 from poststage.errors import ExitCode
@@ -13,6 +15,22 @@ from poststage.finalize.work import Job
 from poststage.model import Entry, Kind, State, Verdict
 
 _PUBLISHED = Verdict.PUBLISHED.value
+
+
+class Sums(Struct, frozen=True):
+    """What a `Tally` has counted, as it is told to another process."""
+
+    directory: bytes
+    dataset: str
+    parts: int
+    seen: list[int]
+    loose: int
+    codes: list[ExitCode]
+    changed: int
+    files: dict[str, int]
+    size: int
+    problems: list[Problem]
+    problem_count: int
 
 
 class Tally:
@@ -90,6 +108,32 @@ class Tally:
             problems=tuple(self._problems),
             problems_in_all=self._problem_count,
         )
+
+    def sums(self) -> Sums:
+        """Everything that was counted."""
+        return Sums(
+            self.directory,
+            self.dataset,
+            self.parts,
+            list(self.seen),
+            self.loose,
+            list(self.codes),
+            self.changed,
+            dict(self._files),
+            self._bytes,
+            self._problems,
+            self._problem_count,
+        )
+
+    @classmethod
+    def of(cls, sums: Sums) -> "Tally":
+        """The tally that `sums` are of."""
+        tally = cls(sums.directory)
+        tally.dataset, tally.parts, tally.loose = sums.dataset, sums.parts, sums.loose
+        tally.seen, tally.codes, tally.changed = set(sums.seen), set(sums.codes), sums.changed
+        tally._files, tally._bytes = Counter(sums.files), sums.size
+        tally._problems, tally._problem_count = sums.problems, sums.problem_count
+        return tally
 
     def merge(self, other: "Tally") -> None:
         """Add what another process counted of the same dataset."""

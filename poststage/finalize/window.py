@@ -63,7 +63,6 @@ class Windows:
         stopped: Callable[[], bool],
         *,
         probes: Probes | None = None,
-        pool: Pool | None = None,
         open_max: int = OPEN_MAX,
     ) -> None:
         """`probes` that others use as well stay open; `open_max` directories are open at once."""
@@ -72,7 +71,9 @@ class Windows:
         self.probes = probes or probes_of(state_dir, options)
         self._own_probes = probes is None
         as_root = options.restore_owners
-        self._pool, self._open_max = pool, open_max
+        self.pool: Pool | None = None
+        """Threads that help with state files of many files."""
+        self._open_max = open_max
         self._walk = Walk()
         self._dirs = Dirs(self._walk.open if as_root else fsops.open_dir, open_max)
         self._state_dirs = Dirs(open_roots_alone if as_root else fsops.open_dir, open_max)
@@ -168,7 +169,7 @@ class Windows:
 
     def _tools(self, *, hold: bool) -> Work:
         owners = self._options.restore_owners
-        return Work(self._dirs, self._stopped, owners, hold, self._pool, 2 * self._open_max)
+        return Work(self._dirs, self._stopped, owners, hold, self.pool, 2 * self._open_max)
 
     def judge(self, jobs: list[Job]) -> None:
         """Fill in what comes of `jobs` if nothing gets its name yet."""

@@ -2,7 +2,8 @@
 
 import os
 import signal
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import closing, contextmanager
 
 from poststage.errors import ExitCode
 from poststage.finalize.parallel import Crew, Visit, crew, shared_out
@@ -31,8 +32,10 @@ def run(
     *,
     call_s: float = 0.0,
 ) -> Result:
-    def make(threads: int, pool: Pool | None) -> Windows:
-        return Windows(house.state, vendor.options(), lambda: False, pool=pool)
+    @contextmanager
+    def make(threads: int, pool: Pool | None) -> Iterator[Windows]:
+        with closing(Windows(house.state, vendor.options(), lambda: False)) as windows:
+            yield windows
 
     return shared_out(make, PENDING, crew(jobs, len(PENDING), call_s), visit, stop)
 
@@ -74,9 +77,11 @@ def test_threads_that_no_state_file_is_left_for_help_the_others(
 ) -> None:
     pools: list[Pool | None] = []
 
-    def make(threads: int, pool: Pool | None) -> Windows:
+    @contextmanager
+    def make(threads: int, pool: Pool | None) -> Iterator[Windows]:
         pools.append(pool)
-        return Windows(house.state, vendor.options(), lambda: False, pool=pool)
+        with closing(Windows(house.state, vendor.options(), lambda: False)) as windows:
+            yield windows
 
     shared_out(make, PENDING, Crew(1, 30), counted, lambda: False)
     assert len(pools) == 10

@@ -1,0 +1,147 @@
+"""How ranks know of each other and what they say; nobody else is heard."""
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from multiprocessing import AuthenticationError
+from multiprocessing.connection import Client
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from poststage.durable import fsops
+from poststage.errors import ExitCode
+from poststage.finalize import ranks
+from poststage.finalize.ranks import Done, Ear, Line, Rank, Task
+from poststage.finalize.tally import Tally
+from poststage.finalize.window import Result
+from poststage.model import Verdict
+
+
+@pytest.fixture
+def state_dir(tmp_path: Path) -> Iterator[int]:
+    fd = fsops.open_dir(os.fsencode(tmp_path))
+    yield fd
+    os.close(fd)
+
+
+@pytest.fixture
+def ear() -> Iterator[Ear]:
+    found = Ear()
+    yield found
+    found.close()
+
+
+def met(ear: Ear, state_dir: int) -> tuple[Line, Line]:
+    """Both ends of a line: rank 0's and the other's."""
+    ear.leave_word(state_dir)
+    heard: list[Line | None] = []
+    listening = threading.Thread(target=lambda: heard.append(ear.next()))
+    listening.start()
+    theirs = ranks.call(state_dir)
+    listening.join(30)
+    assert theirs is not None
+    assert heard[0] is not None
+    return heard[0], theirs
+
+
+@pytest.mark.parametrize(
+    ("env", "rank"),
+    [
+        ({}, None),
+        ({"PMI_RANK": "0", "PMI_SIZE": "4"}, Rank(0, 4)),
+        ({"PMI_RANK": "3", "PMI_SIZE": "4"}, Rank(3, 4)),
+        ({"PMI_RANK": "0", "PMI_SIZE": "1"}, None),
+        ({"OMPI_COMM_WORLD_RANK": "1", "OMPI_COMM_WORLD_SIZE": "2"}, Rank(1, 2)),
+        ({"PMIX_RANK": "1"}, Rank(1, 2)),
+        ({"PMI_RANK": "x", "PMI_SIZE": "4"}, None),
+        ({"SLURM_PROCID": "0", "SLURM_NTASKS": "16"}, None),
+    ],
+)
+def test_the_launcher_tells_who_is_who(env: dict[str, str], rank: Rank | None) -> None:
+    assert ranks.rank_of(env) == rank
+
+
+def test_what_one_says_the_other_hears(ear: Ear, state_dir: int) -> None:
+    ours, theirs = met(ear, state_dir)
+    task = Task(True, [(b"d", b"0.state"), (b"d", b"\xff.state")], [b"d"])
+    ours.send(task)
+    assert theirs.is_heard(30)
+    assert theirs.task() == task
+    tally = Tally(b"d")
+    tally.seen, tally.parts = {0, 3}, 4
+    tally.codes.add(ExitCode.NEEDS_PERSON)
+    tally.add_problem(Verdict.LOST, "why", part=3)
+    pending = ranks.pending_of(b"d", b"0.state", b"/s")
+    theirs.send(ranks.done_of(Result({b"d": tally}, [pending], [])))
+    result = ranks.result_of(ours.done(), b"/s")
+    assert result.tallies[b"d"].report() == tally.report()
+    assert result.tallies[b"d"].codes == tally.codes
+    assert (result.waiting, result.deferred) == ([pending], [])
+    ours.close()
+    with pytest.raises(EOFError):
+        theirs.task()
+    theirs.close()
+
+
+def test_who_does_not_know_the_key_is_not_heard(ear: Ear, state_dir: int, tmp_path: Path) -> None:
+    ear.leave_word(state_dir)
+    _, _, port, _ = msgspec.msgpack.decode((tmp_path / os.fsdecode(ranks.WORD)).read_bytes())
+
+    def strange() -> None:
+        with suppress(AuthenticationError, OSError, EOFError):
+            Client(("127.0.0.1", port), authkey=b"guessed").close()
+
+    calling = threading.Thread(target=strange)
+    calling.start()
+    assert ear.next() is None
+    calling.join(30)
+
+
+def test_the_word_is_for_its_owner_alone(ear: Ear, state_dir: int, tmp_path: Path) -> None:
+    ear.leave_word(state_dir)
+    assert (tmp_path / os.fsdecode(ranks.WORD)).stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("word", [None, b"", b"\xc1", b"x" * 5000])
+def test_without_a_word_that_can_be_understood_nobody_is_called(
+    state_dir: int, tmp_path: Path, word: bytes | None
+) -> None:
+    if word is not None:
+        (tmp_path / os.fsdecode(ranks.WORD)).write_bytes(word)
+    assert ranks.call(state_dir) is None
+    assert not ranks.is_over(state_dir, 0)
+
+
+def test_a_symlink_and_a_fifo_are_no_word(state_dir: int, tmp_path: Path) -> None:
+    (tmp_path / "there").write_bytes(b"x")
+    (tmp_path / os.fsdecode(ranks.WORD)).symlink_to("there")
+    assert ranks.call(state_dir) is None
+    (tmp_path / os.fsdecode(ranks.WORD)).unlink()
+    os.mkfifo(tmp_path / os.fsdecode(ranks.WORD))
+    assert ranks.call(state_dir) is None
+
+
+def test_the_last_word_counts_for_those_of_its_time(ear: Ear, state_dir: int) -> None:
+    ear.leave_word(state_dir)
+    assert not ranks.is_over(state_dir, time.time())
+    ranks.leave_last_word(state_dir)
+    assert ranks.is_over(state_dir, time.time())
+    assert not ranks.is_over(state_dir, time.time() + 3600)
+    assert ranks.call(state_dir) is None
+
+
+def test_what_is_no_message_is_an_error_and_nothing_else(ear: Ear, state_dir: int) -> None:
+    ours, theirs = met(ear, state_dir)
+    theirs.send(Done([], [], []))
+    ours.send(Task(False))
+    assert ours.done() == Done([], [], [])
+    ours.send(Done([], [], []))
+    assert theirs.task() == Task(False)
+    with pytest.raises(msgspec.ValidationError):
+        theirs.task()
+    ours.close()
+    theirs.close()
