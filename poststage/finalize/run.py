@@ -179,7 +179,7 @@ class Run:
             self.total.waiting = []
             chosen = crew(self.options.jobs, len(some), self.call_s(some))
             host = self._guests and self._guests.on_terms(wait=wait, held=held)
-            self.total.add(shared_out(self.lent_windows, some, chosen, visit, self._stop, host))
+            self.total.add(shared_out(self.lent_windows, some, chosen, visit, self.stopped, host))
             return self.total.waiting
 
         waiting = share_out(pending, wait=wait)

@@ -18,6 +18,8 @@ ASKING = (
     *("open", "stat", "lstat", "readlink", "scandir", "listdir", "read", "pread", "fsync"),
     *("chmod", "chown", "utime", "rename", "link", "unlink", "symlink", "mkdir", "rmdir"),
 )
+# What fsops calls past the os module: renameat2, and syncfs among others.
+_OF_LIBC = ("_renameat2", "_call")
 
 
 @contextmanager
@@ -31,14 +33,16 @@ def played(seconds: float) -> Iterator[None]:
 def held_back(wait: Callable[[str], None]) -> Iterator[None]:
     """For the block, `wait` is called before each such call, with its name."""
     kept = {name: getattr(os, name) for name in ASKING}
-    call = fsops._call
+    of_libc = {name: getattr(fsops, name) for name in _OF_LIBC}
     try:
         for name, function in kept.items():
             setattr(os, name, _after(wait, function))
-        setattr(fsops, "_call", _after(wait, call))  # noqa: B010 - renameat2 and syncfs
+        for name, function in of_libc.items():
+            setattr(fsops, name, _after(wait, function))
         yield
     finally:
-        setattr(fsops, "_call", call)  # noqa: B010
+        for name, function in of_libc.items():
+            setattr(fsops, name, function)
         for name, function in kept.items():
             setattr(os, name, function)
 

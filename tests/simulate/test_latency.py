@@ -20,7 +20,7 @@ NECESSARY = {
     "pread": 1,
     "chmod": SHAPE.files,
     "utime": SHAPE.files,
-    "_call": SHAPE.files,  # renameat2
+    "_renameat2": SHAPE.files,
     "rename": 1,  # of the state file
     "fsync": 1,  # of the files' directory
 }
@@ -35,7 +35,7 @@ def test_each_call_waits_once_and_none_afterwards(tmp_path: Path) -> None:
         fsops.publish(fd, b"made", b"new")
         os.close(fd)
     os.stat(tmp_path / "new")
-    assert waits == ["mkdir", "stat", "open", "_call"]
+    assert waits == ["mkdir", "stat", "open", "_renameat2"]
 
 
 def test_all_is_as_before_also_after_an_error() -> None:
