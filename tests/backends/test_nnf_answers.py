@@ -17,7 +17,7 @@ def moved(state: TransferState, index: int = 0, tag: str = TAG) -> Movement:
     return Movement(f"uid-{index}", state, "", tag, index)
 
 
-@pytest.mark.parametrize("states", product(STATES, STATES))
+@pytest.mark.parametrize("states", list(product(STATES, STATES)))
 def test_two_files_end_together_or_in_part(states: tuple[TransferState, TransferState]) -> None:
     told = answer([moved(state, index) for index, state in enumerate(states)], TAG)
     if S.UNKNOWN in states:
@@ -31,7 +31,7 @@ def test_two_files_end_together_or_in_part(states: tuple[TransferState, Transfer
     assert [told.files[index].state for index in (0, 1)] == list(states)
 
 
-@pytest.mark.parametrize("states", product(STATES, STATES))
+@pytest.mark.parametrize("states", list(product(STATES, STATES)))
 def test_of_two_movements_of_one_file_the_open_one_counts_and_then_the_whole_one(
     states: tuple[TransferState, TransferState],
 ) -> None:
