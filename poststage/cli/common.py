@@ -14,7 +14,6 @@ from typing import Any, Final, TypeVar
 import click
 
 from poststage import __version__
-from poststage.cli import render
 from poststage.cli.values import PATH, WORD
 from poststage.errors import ExitCode, PoststageError
 from poststage.names import shown
@@ -122,6 +121,8 @@ def print_error(message: str, hint: str = "") -> None:
 
 def say(text: str) -> None:
     """One line for people, on stderr; a stderr that is gone is no reason to stop."""
+    from poststage.cli import render  # a page of help says nothing
+
     with suppress(OSError):
         lines = (render.wrapped(line, sys.stderr) for line in text.split("\n"))
         click.echo("\n".join(lines), err=True)
