@@ -37,8 +37,9 @@ check: $(STAMP) ## Lint, formatting, types, layers
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q tests/test_layers.py
 
-docs: $(STAMP) ## Write docs/cli.md from the commands' own help
+docs: $(STAMP) ## Write docs/cli.md from the commands' own help, and the soak's table
 	COLUMNS=80 $(BIN)/python -m tests.cli.document > docs/cli.md
+	$(BIN)/python -m tests.crash.document
 
 bench: $(STAMP) ## Measure everything; writes docs/performance.md's table and plots
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
@@ -50,11 +51,13 @@ bench-quick: $(STAMP) ## See that the bench works: small, fails on wrong results
 soak: $(STAMP) ## Run the long tests, all of them; the table at the end is in soak.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[soak]' || \
 	  echo "note: atheris is not to be had here: nothing will be fuzzed"
-	@echo "$$(git describe --always --dirty), $$(date)"; slow=0; \
+	@rm -f soak.txt; slow=0; began=$$(date +%s); at="$$(git describe --always --dirty)"; \
 	$(BIN)/python -m pytest -m slow $(ARGS) || slow=$$?; \
 	POSTSTAGE_CRASH=full POSTSTAGE_TABLE=soak.txt $(BIN)/python -m pytest \
 	  --numprocesses=$(SHARES) --dist=worksteal tests/crash tests/attack tests/faultfs \
-	  tests/fuzz tests/system $(ARGS) && [ $$slow = 0 -o $$slow = 5 ]
+	  tests/fuzz tests/system $(ARGS); status=$$?; \
+	sed -i "1i make soak at $$at: $$((($$(date +%s) - began) / 60)) minutes, status $$status\n" soak.txt; \
+	cat soak.txt; [ $$status = 0 ] && [ $$slow = 0 -o $$slow = 5 ]
 
 clean: ## Remove what these targets made
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist demo-run *.egg-info
