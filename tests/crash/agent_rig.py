@@ -89,8 +89,9 @@ class AgentRig:
         """Inject into the agent, let the vendor end what was started, finalize, judge."""
         before = self.lay()
         handed = self._hand_over(injection)
-        fired, call = self.shim.fired > 0, self.shim.fired_call
-        found = [] if fired or not injection.at else ["the harness: nothing fired"]
+        fired = self.shim.fired > 0 or injection == NONE
+        call = self.shim.fired_call
+        found = [] if fired else ["the harness: nothing fired"]
         found += self.judged(injection, handed, before)
         found += self.finished(before)
         return Finding((injection,), fired, call, tuple(found), handed.output if found else "")
