@@ -27,6 +27,13 @@ def forget(life: Daemons, *words: str) -> Ended:
     return run("forget", "--dir", life.state_dir, "--site", life.top / "site.toml", *words)
 
 
+def published(life: Daemons) -> None:
+    """Handed over, copied and finalized."""
+    life.begun()
+    life.ended()
+    assert life.finalized() == "published (0)"
+
+
 def kept(life: Daemons) -> list[str]:
     """The handles of which the backend has a journal."""
     return sorted(path.name for path in (life.root / "queue").glob("[!.]*"))
@@ -41,9 +48,7 @@ def known(life: Daemons) -> int:
 
 
 def test_the_journal_goes_with_the_record(life: Daemons) -> None:
-    life.begun()
-    life.ended()
-    assert life.finalized() == "published (0)"
+    published(life)
     assert (len(kept(life)), known(life)) == (1, 1)
     ended = forget(life)
     assert ended.err == "forgot 1 dataset (1 state file)\n"
@@ -54,9 +59,7 @@ def test_a_host_that_has_copied_all_keeps_nothing() -> None:
     with made(Local) as life:
         assert isinstance(life, Local)
         life.set_up(pace_mb_s=0.0)
-        life.begun()
-        life.ended()
-        life.finalized()
+        published(life)
         life.kill()
         forget(life)
         assert list((life.state_dir / ".local").iterdir()) == []
@@ -94,9 +97,7 @@ def test_a_transfer_that_is_discarded_leaves_nothing_at_its_backend(life: Daemon
 
 
 def test_the_api_forgets_at_the_backend_too(life: Daemons) -> None:
-    life.begun()
-    life.ended()
-    life.finalized()
+    published(life)
     life.state_file = life.state_file.with_suffix(".done")
     with life.earlier() as earlier:
         earlier.forget()
@@ -107,9 +108,7 @@ def test_a_backend_that_is_away_is_named_and_the_record_goes() -> None:
     with made(Emulator) as life:
         assert isinstance(life, Emulator)
         life.set_up(pace_mb_s=0.0)
-        life.begun()
-        life.ended()
-        life.finalized()
+        published(life)
         life.kill()
         ended = forget(life)
         assert ended.code == 0
