@@ -6,7 +6,7 @@ from tests.slurm.buffer import RANKS, Buffer
 from tests.slurm.cluster import Cluster, Job, until
 from tests.slurm.installed import install
 
-SLOW_MB_S = "1"
+SLOW_MB_S = "0.05"  # until it is cleared
 BIG = "--size 600000"  # 4.2 MB in all
 
 
@@ -32,6 +32,7 @@ def test_the_node_is_free_for_others_while_finalize_waits(cluster: Cluster, buff
     job.until("STAGE_OUT")
     until(job.finalizers, bool, "no finalizer runs")
     assert cluster.command("sinfo", "-h", "-o", "%T").strip() == "idle"
+    buffer.fault("--clear")
     is_over_and_exact(job, buffer)
 
 

@@ -12,7 +12,7 @@ BIG = "--size 600000"
 
 def staging_out(cluster: Cluster, buffer: Buffer) -> Job:
     """A job whose finalizer waits for slow transfers."""
-    buffer.fault("--limit", "0.3")
+    buffer.fault("--limit", "0.05")
     job = cluster.submit(buffer.program(more=BIG), options=("-n4",))
     until(job.finalizers, bool, "no finalizer runs")
     buffer.until_temp()

@@ -39,7 +39,7 @@ def test_stage_out_is_busy_until_all_is_published(
         words = [lua, top / "driver.lua", top / "hook.lua", job, top / "job.sh", name, UID, GID]
         return cluster.command(*words).split()
 
-    buffer.fault("--limit", "1")
+    buffer.fault("--limit", "0.05")  # until it is cleared
     lines = (f"export POSTSTAGE_STATE_DIR={state}", buffer.program(more="--size 600000"))
     job = cluster.submit(*lines, options=("-n4",), burst_buffer=False)
     assert call("setup", job.id) == ["0"]

@@ -31,7 +31,7 @@ def test_a_requeued_job_publishes_nothing_of_its_first_run_and_all_of_its_second
 def test_two_jobs_on_one_destination_lose_no_byte_of_either(
     cluster: Cluster, buffer: Buffer
 ) -> None:
-    buffer.fault("--limit", "1")
+    buffer.fault("--limit", "0.05")
     jobs = [
         cluster.submit(buffer.program(more=f"--size {size}"), options=("-n4",))
         for size in (500_000, 600_000)

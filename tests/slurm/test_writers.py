@@ -63,7 +63,7 @@ def test_a_job_over_its_time_limit_that_ignores_sigterm_is_waited_for(
 def test_what_an_orphan_goes_on_writing_into_is_not_published(
     cluster: Cluster, buffer: Buffer
 ) -> None:
-    buffer.fault("--limit", "1")
+    buffer.fault("--limit", "0.3")  # the orphan begins before its files are copied
     job = cluster.submit(buffer.program(more="--orphan --size 600000"), options=("-n4",))
     job.until_reason("step.0")
     assert "data.0" not in buffer.arrived()
