@@ -258,8 +258,10 @@ class Run:
         """Nothing of a dataset until all of it is ready: settle, then judge, then work."""
         if self._may_wait():
             self._poll(pending, lambda some: self.windows.running(some))
+        chosen = crew(self.options.jobs, len(pending), self.call_s(pending))
+        judged = shared_out(self.lent_windows, pending, chosen, whole.judge, self.stopped).tallies
         held = {
-            group.directory: not whole.is_ready(self.windows, group, self._pendings(group))
+            group.directory: not whole.is_ready(group, judged.get(group.directory))
             for group in groups
         }
         self._visit(pending, wait=False, held=lambda directory: held.get(directory, True))

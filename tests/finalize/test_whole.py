@@ -106,3 +106,18 @@ def test_a_damaged_state_file_beside_all_parts_holds_everything_back(
     (house.state / "d" / "x.state").write_bytes(b"damaged" * 20_000)
     assert run(house, vendor).exit_code is ExitCode.DATA
     assert shown(house) == set()
+
+
+@pytest.mark.parametrize("missing", [None, 2])
+def test_judged_by_several_processes_it_is_ready_only_if_every_part_is(
+    house: House, vendor: Vendor, missing: int | None
+) -> None:
+    entries = [house.entry(f"many{part}") for part in range(4)]
+    for part, entry in enumerate(entries):
+        if part != missing:
+            house.moved(entry)
+        house.write(entry, part=part, parts=4, handle=vendor.says(part))
+    options = vendor.options(publish="dataset", wait=False, jobs=3)
+    report = finalize_dir(house.state, options)
+    assert report.datasets[0].complete is (missing is None)
+    assert [h.is_published(entry) for entry in entries] == [missing is None] * 4
