@@ -13,11 +13,16 @@ from poststage.names import shown
 GROUP = "poststage.backends"
 
 
+class NotLoadedError(UsageError):
+    """What a backend needs is not on this node: a package, a vendor's library."""
+
+
 def load(name: str, settings: config.Settings) -> Backend:
     """The backend `name`; its module is imported only here, and only if the site allows it.
 
     Raises:
-        UsageError: the site does not allow it, or it or what it needs is not installed.
+        UsageError: the site does not allow it, or it is not installed.
+        NotLoadedError: what it needs is not installed.
     """
     if name not in settings.allowed_backends:
         raise UsageError(
@@ -47,7 +52,7 @@ def _installed(name: str) -> Backend:
     try:
         backend: Backend = found[0].load()
     except ImportError as error:
-        raise UsageError(
+        raise NotLoadedError(
             f"backend {shown(name)}: cannot be loaded: {shown(str(error))}",
             hint=f"install what it needs (pip install 'poststage[{shown(name)}]')",
         ) from error

@@ -64,8 +64,6 @@ class Asker:
             return backend.open_probe(context)
         except PoststageError as error:
             return error.message
-        except ImportError as error:  # a vendor's library that is not on this node
-            return f"backend {name} cannot be loaded here: {error}"
 
 
 def _asked(probe: Probe, group: Sequence[Part]) -> dict[str, Stands]:

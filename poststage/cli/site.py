@@ -174,8 +174,8 @@ def in_force(settings: config.Settings) -> Iterator[Value]:
 def _of_backend(name: str, settings: config.Settings) -> Iterator[Value]:
     try:
         backend = backends.load(name, settings)
-    except ImportError as error:  # a vendor's library that is not on this node
-        yield Value(f"backend.{name}", None, f"cannot be loaded here: {error}")
+    except backends.NotLoadedError as error:
+        yield Value(f"backend.{name}", None, error.message)
         return
     filled = backends.context(backend, settings, _ANYWHERE).settings
     for key, value in sorted(filled.items()):

@@ -85,7 +85,7 @@ def test_while_one_waits_for_the_job_no_second_one_is_started(tmp_path: Path) ->
     assert poll(state_dir, *words) == (75, "75 a finalizer was started")
     until(lambda: detached.is_running(state_dir), "it does not run")
     for pid in in_the_background(state_dir):
-        with suppress(ProcessLookupError):  # one of them ends with the other
+        with suppress(ProcessLookupError):  # it may have ended by itself
             os.kill(pid, signal.SIGKILL)
 
 

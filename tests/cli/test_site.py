@@ -39,3 +39,17 @@ def test_a_backend_that_is_not_installed_is_said_by_name(tmp_path: Path) -> None
     ended = run("site", "show", "--site", path)
     assert ended.code == 2
     assert "backend nnf9 is not installed" in ended.err
+
+
+def test_a_backend_that_cannot_be_loaded_here_is_shown_as_that(tmp_path: Path) -> None:
+    (tmp_path / "grpc").mkdir()
+    (tmp_path / "grpc" / "__init__.py").write_text("raise ImportError('no grpc here')")
+    site = tmp_path / "site.toml"
+    site.write_text('[site]\nbackend = "nnf"\nallowed_backends = ["nnf"]\n')
+    ended = run("site", "show", "--json", "--site", site, PYTHONPATH=str(tmp_path))
+    assert ended.code == 0
+    assert ended.json()["backend.nnf"]["from"] == "backend nnf: cannot be loaded: no grpc here"
+    checked = run("site", "check", "--json", "--site", site, PYTHONPATH=str(tmp_path))
+    (one,) = [one for one in checked.json() if one["what"] == "backend nnf"]
+    assert one["level"] == "wrong"
+    assert "poststage[nnf]" in one["advice"]
