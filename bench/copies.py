@@ -26,6 +26,7 @@ FAMILY = "copies"
 _THREADS = 2  # the daemon's own default
 _PROVE_BYTES = 256 << 20
 _DEADLINE_S = 600.0
+_DATA = 1 << 16  # bytes of a file that is nearly all holes
 _COMPARED = 64 << 20  # bytes of contents, of each copy
 
 
@@ -72,7 +73,7 @@ def rows(bench: Bench) -> Iterator[Row]:
 def _rows(bench: Bench, load: Load, source: Place, target: Place) -> Iterator[Row]:
     scene = _Scene(load, source, target)
     try:
-        rsync = scene.side(_rsync) if shutil.which("rsync") else None
+        rsync = None if _no_rsync(load) else scene.side(_rsync)
         ours, floor = paired(bench.sizes.runs, scene.side(_ours), scene.side(_cp))
         peer = once(rsync)
     finally:
@@ -86,9 +87,16 @@ def _rows(bench: Bench, load: Load, source: Place, target: Place) -> Iterator[Ro
         floor_is="cp -a, syncfs",
         peer_is="rsync -a, syncfs" if rsync else "",
         goal=_goal(load, source, target),
-        note="" if rsync else "no rsync on this machine",
+        note=_no_rsync(load),
         files=load.files,
     )
+
+
+def _no_rsync(load: Load) -> str:
+    """Why rsync is not measured; "" if it is."""
+    if load.holes:
+        return "rsync -a fills holes"
+    return "" if shutil.which("rsync") else "no rsync on this machine"
 
 
 def _goal(load: Load, source: Place, target: Place) -> float:
@@ -161,7 +169,7 @@ class _Scene:
 
 def _lay(top: Path, load: Load) -> None:
     top.mkdir()
-    block = os.urandom(min(load.size, 1 << 20))
+    block = os.urandom(min(load.size, _DATA if load.holes else 1 << 20))
     for index in range(load.files):
         with open(top / str(index), "wb") as file:
             file.write(b"%d" % index + block[8:])
@@ -231,5 +239,5 @@ def _require_same(source: Path, to: Path, load: Load) -> None:
             while left > 0 and (block := one.read(1 << 20)):
                 left -= len(block)
                 assert other.read(1 << 20) == block, name
-    if load.holes and load.size > 16 << 20:
+    if load.holes:
         assert blocks * 512 < load.size // 4, "its holes were filled"
