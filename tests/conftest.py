@@ -1,6 +1,7 @@
 """What all tests share: the ways of hypothesis, no settings of the user, the harnesses' table."""
 
 import os
+import signal
 from collections.abc import Generator
 from pathlib import Path
 
@@ -17,6 +18,9 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("house")
+
+# A run in the background ignores it, and so would all that tests start and interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _ROWS = "rows of the harnesses' table"
 _USER = ("POSTSTAGE_STATE_DIR", "POSTSTAGE_SITE", "POSTSTAGE_DEBUG", "POSTSTAGE_JOB_ID")
