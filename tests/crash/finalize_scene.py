@@ -13,6 +13,7 @@ from poststage import names
 from poststage.durable import fsops
 from poststage.model import Entry, Head, Identity, Kind, Meta, State, Verdict
 from poststage.statefile import StateWriter
+from poststage.statefile.layout import LOCK_NAME
 from poststage.statefile.reader import StateBuilder, fill
 from tests.crash import trees, vendor
 from tests.crash.forkserver import Who
@@ -95,7 +96,9 @@ class FinalizeScene(Struct, frozen=True):
     def known(self, name: bytes) -> bool:
         return name in self.changing or name.startswith(STATE_DIR + b"/")
 
-    def lasting(self, name: bytes, node: Node) -> Node:
+    def lasting(self, name: bytes, node: Node) -> Node | None:
+        if name == STATE_DIR + b"/" + LOCK_NAME:  # without room for it the directory is locked
+            return None
         if not name.startswith(STATE_DIR + b"/") or node.kind != stat.S_IFREG:
             return node
         node = replace(node, atime_ns=0, mtime_ns=0)
