@@ -10,6 +10,7 @@ from poststage.finalize import trust
 from poststage.finalize.conflict import step_aside
 from poststage.finalize.observe import find_aside, stamp
 from poststage.finalize.outcome import Outcome, outcome, refused
+from poststage.finalize.place import CHANGING
 from poststage.finalize.prepare import HELD_BACK, made_later
 from poststage.finalize.seen import Fate, Seen, facts_of, is_prior
 from poststage.finalize.work import Job, Work
@@ -67,6 +68,8 @@ def _linked(base: Entry, entry: Entry, job: Job, work: Work) -> Outcome:
     try:
         fsops.publish(dir_fd, entry.temp, name)
     except FileExistsError:
+        if fsops.facts(dir_fd, name) is None:
+            return CHANGING
         aside = step_aside(dir_fd, entry.temp, name, stamp(job.state.head.created_ns))
         reason = f"its destination is taken; the further name is {names.shown(aside)}"
         return outcome(Verdict.CONFLICT, reason, changed=True)

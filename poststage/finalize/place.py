@@ -12,6 +12,9 @@ from poststage.finalize.seen import facts_of
 from poststage.finalize.work import Step, Work
 from poststage.model import Verdict
 
+CHANGING = outcome(Verdict.UNKNOWN, "its destination keeps changing; try again")
+"""It was taken a moment ago, and is free again; or its file system lies."""
+
 
 def place(step: Step, work: Work) -> Outcome:
     """Carry out the step's action. Durable once its directory is synced.
@@ -88,7 +91,7 @@ def _conflict(step: Step, dir_fd: int, name: bytes) -> str:
 def _taken(step: Step, work: Work) -> Outcome:
     """The destination is not free: plan again, knowing what stands there."""
     if step.plan.action not in {Action.PUBLISH, Action.REPLACE}:
-        return outcome(Verdict.UNKNOWN, "its destination keeps changing; try again")
+        return CHANGING
     try:
         dir_fd = work.dirs.fd(step.directory)
         name = names.split(step.seen.entry.destination)[1]
@@ -98,5 +101,5 @@ def _taken(step: Step, work: Work) -> Outcome:
     seen = replace(step.seen, looked=True, destination=None if info is None else facts_of(info))
     plan = plan_taken(seen)
     if plan.action in {Action.PUBLISH, Action.REPLACE}:
-        return outcome(Verdict.UNKNOWN, "its destination keeps changing; try again")
+        return CHANGING
     return place(Step(step.job, step.index, seen, plan, step.directory, step.changed), work)

@@ -74,9 +74,8 @@ class AxlScene(FinalizeScene, frozen=True):
             content = repr({index: one.verdict for index, one in ended(node.content).items()})
             return replace(node, atime_ns=0, mtime_ns=0, content=content.encode())
         lasting = super().lasting(name, node)
-        if lasting is not None and name.endswith(
-            b".json"
-        ):  # "5 of 17 bytes had arrived": what it was about is deleted
+        if lasting is not None and name.endswith(b".json"):
+            # "5 of 17 bytes had arrived": what it was about is deleted
             return replace(lasting, content=re.sub(rb'"reason": "[^"]*"', b"", lasting.content))
         return lasting
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from poststage.backends.base import Answer, FileAnswer
+from poststage.durable import fsops
 from poststage.model import Ended, Entry, Kind, TransferState, Verdict
 from poststage.statefile import StateWriter
 from tests.finalize import house as h
@@ -115,6 +116,25 @@ def test_a_temp_name_that_was_left_by_a_kill_goes(house: House) -> None:
     job = house.job(base, link)
     h.settle(job)
     h.path_of(link).rename(h.temp_of(link))
+    assert h.verdicts(house.loaded()) == [Verdict.PUBLISHED] * 2
+    assert are_one(base, link)
+
+
+def test_a_name_that_is_free_again_is_left_to_the_next_run(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A conflict would be for ever; here nothing stands in the way."""
+    publish = fsops.publish
+
+    def lie(dir_fd: int, old: bytes, new: bytes) -> None:
+        if new == b"g":
+            raise FileExistsError
+        publish(dir_fd, old, new)
+
+    base, link = pair(house)
+    with monkeypatch.context() as lying:
+        lying.setattr(fsops, "publish", lie)
+        assert h.verdicts(house.job(base, link)) == [Verdict.PUBLISHED, Verdict.UNKNOWN]
     assert h.verdicts(house.loaded()) == [Verdict.PUBLISHED] * 2
     assert are_one(base, link)
 
