@@ -53,6 +53,8 @@ class Settings(Struct, frozen=True):
     trusted_state_dirs: tuple[str, ...]
     """`[finalize] trusted_state_dirs`: where root restores other owners, beside what is
     trusted by its permissions."""
+    delete_incomplete: bool
+    """`[finalize] delete_incomplete`: also what AXL wrote under its final name and left short."""
     ends_with_job: bool
     """`[agent] ends_with_job`: cancel what still runs when a job is gone, unless it says else."""
     state_root: str
@@ -117,6 +119,7 @@ def load(option: Path | None = None, env: Mapping[str, str] = os.environ) -> Set
         deadline_s=float(values["finalize.deadline_s"]),
         jobs=values["finalize.jobs"],
         trusted_state_dirs=tuple(values["finalize.trusted_state_dirs"]),
+        delete_incomplete=values["finalize.delete_incomplete"],
         ends_with_job=values["agent.ends_with_job"],
         state_root=values["site.state_root"],
         scheduler=values["scheduler.name"],

@@ -29,17 +29,19 @@ class Judged(Struct, frozen=True):
     plan: Plan
 
 
-def judged(seen: Seen, one: Foreign, *, cancelled: bool) -> Judged:
+def judged(seen: Seen, one: Foreign, *, cancelled: bool, delete_incomplete: bool = False) -> Judged:
     """The plan for an entry of AXL's whose names were all looked at.
 
-    `cancelled`: then nothing that stands at a destination is replaced.
+    `cancelled`: then nothing that stands at a destination is replaced. `delete_incomplete`: what
+    was written under its final name and is short is deleted as a partial temp file is.
     """
     if seen.fate is Fate.PENDING or seen.directory_missing:
         return Judged(seen, plan_file(seen))
     if one.sized and seen.fate is Fate.UNPROVEN:
         seen = replace(seen, fate=Fate.DONE)  # as far as its size is right, which is asked below
     if one.in_place:
-        return Judged(seen, _in_place(seen, one))
+        plan = _in_place(seen, one)
+        return Judged(seen, _deleted(seen, one, plan) if delete_incomplete else plan)
     if seen.temp is None:
         return _without_temp(seen, one)
     if seen.fate is not Fate.UNKNOWN:
@@ -86,7 +88,7 @@ def _with_temp(seen: Seen, temp: Facts, one: Foreign, *, cancelled: bool) -> Jud
 
 
 def _in_place(seen: Seen, one: Foreign) -> Plan:
-    """The plan for a destination that was written under its own name: never deleted."""
+    """The plan for a destination that was written under its own name."""
     there, recorded = seen.temp, seen.entry.meta
     if there is not None and _is_it(there, recorded, one):
         exact = same_but_atime(there.meta, recorded)
@@ -104,6 +106,16 @@ def _in_place(seen: Seen, one: Foreign) -> Plan:
     if seen.fate is not Fate.DONE:
         return _kept(f"{seen.reason}; nothing proves that this file is whole")
     return _restored(seen, there)
+
+
+def _deleted(seen: Seen, one: Foreign, plan: Plan) -> Plan:
+    """`plan` for a site that wants nothing partial under a final name."""
+    if plan.verdict is not Verdict.LOST or not one.sized:
+        return plan
+    if seen.temp is None:
+        return ABSENT  # also after a run that has deleted it
+    is_ours = not _is_older(seen.temp, one) and _is_partial(seen, seen.temp, one)
+    return _partial(seen, seen.temp) if is_ours else plan
 
 
 def _restored(seen: Seen, there: Facts) -> Plan:

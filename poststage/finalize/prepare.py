@@ -47,14 +47,14 @@ def plan_only(job: Job, index: int, entry: Entry, work: Work) -> tuple[Seen, Pla
     except (FileNotFoundError, NotADirectoryError):
         seen = Seen(entry, seen.fate, seen.reason, directory_missing=True)
         return seen, plan_file(seen)
-    seen, plan, fd = _looked(job, index, seen, dir_fd, full=True)
+    seen, plan, fd = _looked(job, index, seen, dir_fd, work, full=True)
     if fd >= 0:
         os.close(fd)
     return seen, plan
 
 
 def _looked(
-    job: Job, index: int, seen: Seen, dir_fd: int, *, full: bool = False
+    job: Job, index: int, seen: Seen, dir_fd: int, work: Work, *, full: bool = False
 ) -> tuple[Seen, Plan, int]:
     """What stands at the names, what is to be done, and the open file that it is done to (or -1).
 
@@ -64,7 +64,9 @@ def _looked(
     seen, fd = observe.look(seen, dir_fd, created_ns=created_ns, full=full or one is not None)
     if one is None:
         return seen, plan_file(seen), fd
-    judged = axl.judged(seen, one, cancelled=job.state.cancelled)
+    judged = axl.judged(
+        seen, one, cancelled=job.state.cancelled, delete_incomplete=work.delete_incomplete
+    )
     if judged.plan.action is Action.DELETE and fsops.has_writer(fd):
         return judged.seen, axl.WRITTEN, fd
     if fd < 0 and judged.seen.temp is not None:
@@ -83,7 +85,7 @@ def _file(job: Job, index: int, entry: Entry, work: Work) -> Step | Outcome:
         plan = plan_file(Seen(entry, seen.fate, seen.reason, directory_missing=True))
         return outcome(plan.verdict, plan.reason, code=plan.code)
     try:
-        seen, plan, fd = _looked(job, index, seen, dir_fd)
+        seen, plan, fd = _looked(job, index, seen, dir_fd, work)
         return _planned(Step(job, index, seen, plan, directory), fd, work)
     finally:
         if fd >= 0:

@@ -168,8 +168,9 @@ class Windows:
         return found
 
     def _tools(self, *, hold: bool) -> Work:
-        owners = self._options.restore_owners
-        return Work(self._dirs, self._stopped, owners, hold, self.pool, 2 * self._open_max)
+        owners, deletes = self._options.restore_owners, self._options.settings.delete_incomplete
+        places = 2 * self._open_max
+        return Work(self._dirs, self._stopped, owners, hold, self.pool, places, deletes)
 
     def judge(self, jobs: list[Job]) -> None:
         """Fill in what comes of `jobs` if nothing gets its name yet."""

@@ -112,6 +112,8 @@ class Work(Struct, frozen=True):
     """Threads that may help with one state file of many files."""
     places_max: int = 512
     """Directories of one batch."""
+    delete_incomplete: bool = False
+    """Of a file that AXL wrote under its final name, too."""
 
 
 def fate_of(answer: Answer, index: int) -> tuple[Fate, str, int | None]:

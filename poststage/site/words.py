@@ -55,6 +55,11 @@ WORDS: dict[str, Words] = {
         "STATEDIRs where root restores other owners, beside those that only root can write.",
         "a state file is a user's word, and root believes none",
     ),
+    "finalize.delete_incomplete": Words(
+        "Also delete what AXL wrote under its final name (SCR's way) and left shorter than "
+        "recorded. Partial temp files always are.",
+        "a final name may have become somebody else's; a report harms nobody",
+    ),
     "scheduler.name": Words(
         "`none`, `slurm`, `flux`, `lsf` or `pbs`: whom `finalize --job` asks whether a job's "
         "processes are gone, and whether it goes back to the queue.",

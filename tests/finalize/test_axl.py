@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from poststage import config
 from poststage.errors import ExitCode
@@ -30,6 +31,7 @@ class Axl:
 
     def __init__(self, top: Path) -> None:
         self.top, self.dst, self.state = top / "D", top / "dst", top / "D" / "job.axl"
+        self.deletes = False
         self.top.mkdir()
         self.dst.mkdir()
 
@@ -53,7 +55,8 @@ class Axl:
         self.state.write_bytes(pack(transfer(files, **top, **vendor)))
 
     def run(self) -> Report:
-        return finalize_dir(self.top, options_of(config.load(), wait=False))
+        settings = replace(config.load(), delete_incomplete=self.deletes)
+        return finalize_dir(self.top, options_of(settings, wait=False))
 
     def ends(self) -> tuple[ExitCode, dict[str, int], str]:
         """Exit code, count of verdicts and reasons of a run."""
@@ -307,6 +310,17 @@ def test_in_place_an_exact_file_is_left_alone(axl: Axl) -> None:
 def test_in_place_what_is_not_whole_is_reported_and_never_touched(
     axl: Axl, stands: str, says: str
 ) -> None:
+    lay_in_place(axl, stands)
+    before = snapshot(axl.dst)
+    code, files, reason = axl.ends()
+    assert (code, files) == (ExitCode.NEEDS_PERSON, {"lost": 1})
+    assert says in reason
+    assert snapshot(axl.dst) == before
+    assert_settled(axl)
+
+
+def lay_in_place(axl: Axl, stands: str) -> None:
+    """What AXL left under the final name, and its state file."""
     content = {"short": NEW[:5], "long": NEW + b"12345"}.get(stands, NEW)
     if stands in {"short", "long", "old", "hard link"}:
         put(axl.path(), content)
@@ -317,12 +331,33 @@ def test_in_place_what_is_not_whole_is_reported_and_never_touched(
     if stands == "directory":
         axl.path().mkdir()
     axl.record(in_place=True, **({"ctime_ns": FUTURE_NS} if stands == "old" else {}))
+
+
+@pytest.mark.parametrize("stands", ["long", "old", "hard link", "symlink", "directory"])
+def test_a_site_that_wants_nothing_partial_keeps_all_that_is_not(axl: Axl, stands: str) -> None:
+    axl.deletes = True
+    lay_in_place(axl, stands)
     before = snapshot(axl.dst)
-    code, files, reason = axl.ends()
-    assert (code, files) == (ExitCode.NEEDS_PERSON, {"lost": 1})
-    assert says in reason
+    assert axl.ends()[:2] == (ExitCode.NEEDS_PERSON, {"lost": 1})
     assert snapshot(axl.dst) == before
+
+
+def test_a_site_that_wants_nothing_partial_under_a_final_name_has_it_deleted(axl: Axl) -> None:
+    axl.deletes = True
+    lay_in_place(axl, "short")
+    with axl.path().open("r+b"):
+        assert axl.ends()[:2] == (ExitCode.RUN_AGAIN, {"running": 1})
+    code, files, reason = axl.ends()
+    assert (code, files) == (ExitCode.NEEDS_PERSON, {"failed": 1})
+    assert "5 of 17 bytes had arrived" in reason
+    assert axl.names() == set()
     assert_settled(axl)
+
+
+def test_a_kill_after_deleting_what_was_partial_does_not_change_its_verdict(axl: Axl) -> None:
+    axl.deletes = True
+    lay_in_place(axl, "missing")
+    assert axl.ends()[:2] == (ExitCode.NEEDS_PERSON, {"failed": 1})
 
 
 @pytest.mark.parametrize("in_place", [False, True])
