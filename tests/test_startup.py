@@ -46,7 +46,7 @@ def own(modules: set[str]) -> set[str]:
 
 # Of ours, all that a page of help needs; of others', nothing but click and Python's own.
 _FRAME = {"poststage", "poststage.errors", "poststage.names", "poststage.cli"}
-_FRAME |= {f"poststage.cli.{name}" for name in ("common", "main", "render", "values")}
+_FRAME |= {f"poststage.cli.{name}" for name in ("common", "main", "values")}
 _OTHERS = {"mpi4py", "rich", "msgspec", "xxhash", "filelock"}
 
 

@@ -1,6 +1,7 @@
 """Transfers that still run: waiting, not waiting, being stopped, several finalizers."""
 
 import os
+import select
 import signal
 import subprocess
 from pathlib import Path
@@ -188,11 +189,13 @@ def test_a_worker_whose_parent_is_killed_ends_by_itself(story: Story) -> None:
     story.emulator.faults(limit_mb_s=0.001)
     story.start(story.source("slow", SLOW))
     process = begun(story)
-    worker = at_work(process)
+    watch = os.pidfd_open(at_work(process))  # init may take its time to wait for an orphan
     process.kill()
     process.wait()
-    until(lambda: not Path(f"/proc/{worker}").exists(), "the worker's end")
-    process.communicate()
+    ended = select.select([watch], [], [], DEADLINE_S)[0]
+    os.close(watch)
+    process.communicate(timeout=DEADLINE_S)
+    assert ended
 
 
 def test_four_finalizers_at_once_come_to_one_end(story: Story) -> None:
