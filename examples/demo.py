@@ -103,10 +103,15 @@ class Story:
             say(f"\n$ {command.replace(str(HERE) + '/', '')}", flush=True)
         words, out = shlex.split(command), subprocess.DEVNULL if quiet else sys.stdout
         # A group of its own: Ctrl-C is for this program, which ends the command.
+        asked: list[int] = []  # one that comes before there is anything to end waits
+        before = signal.signal(signal.SIGINT, lambda number, frame: asked.append(number))
         child = subprocess.Popen(
             words, cwd=self.top, env=self.env, stdout=out, stderr=out, process_group=0
         )
         try:
+            signal.signal(signal.SIGINT, before)
+            if asked:
+                raise KeyboardInterrupt
             code = child.wait()
         except KeyboardInterrupt:
             end(child)
