@@ -7,7 +7,7 @@ all ranks make it, in the same order, and all of them return or raise the same.
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from poststage.agent.agent import Agent, Existing
 from poststage.agent.items import AnyPath
@@ -18,6 +18,7 @@ from poststage.errors import ExitCode, PoststageError, UsageError, worst
 from poststage.model import TransferState
 
 Value = TypeVar("Value")
+Mine = TypeVar("Mine", Transfer, Earlier)
 
 # The first of these that a rank's transfer is in stands for all of them.
 _STANDS_FOR_ALL = (
@@ -87,13 +88,29 @@ class Collective:
         return SharedEarlier(agreed(self._comm, lambda: self._agent.open(dataset)), self._comm)
 
 
-class SharedTransfer:
-    """A transfer of a dataset that every rank has its part of."""
+class _Shared(Generic[Mine]):
+    """What all ranks can ask and do, whoever recorded it."""
 
-    def __init__(self, mine: Transfer, comm: Gathers) -> None:
-        self.mine = mine
+    def __init__(self, mine: Mine, comm: Gathers) -> None:
+        self.mine: Mine = mine
         """This rank's part, with the calls that wait for nobody."""
         self._comm = comm
+
+    def test(self) -> TransferState:
+        """How all of it stands now."""
+        return _together(self._comm, self.mine.test)
+
+    def wait(self, timeout_s: float | None = None) -> TransferState:
+        """How all of it stands when it has ended or stopped everywhere, or the time is over."""
+        return _together(self._comm, lambda: self.mine.wait(timeout_s))
+
+    def cancel(self) -> TransferState:
+        """Make the backends of all ranks stop."""
+        return _together(self._comm, self.mine.cancel)
+
+
+class SharedTransfer(_Shared[Transfer]):
+    """A transfer of a dataset that every rank has its part of."""
 
     def add(self, source: AnyPath, destination: AnyPath, *, checksum: bool = False) -> None:
         """`Transfer.add`. Not collective."""
@@ -113,42 +130,13 @@ class SharedTransfer:
             raise UsageError("transfer: was discarded; nothing was started on any rank")
         self.mine.record()
 
-    def test(self) -> TransferState:
-        """How all of it stands now."""
-        return _together(self._comm, self.mine.test)
-
-    def wait(self, timeout_s: float | None = None) -> TransferState:
-        """How all of it stands when it has ended or stopped everywhere, or the time is over."""
-        return _together(self._comm, lambda: self.mine.wait(timeout_s))
-
-    def cancel(self) -> TransferState:
-        """Make the backends of all ranks stop."""
-        return _together(self._comm, self.mine.cancel)
-
     def discard(self) -> None:
         """Forget it on all ranks; it was not dispatched."""
         agreed(self._comm, self.mine.discard)
 
 
-class SharedEarlier:
+class SharedEarlier(_Shared[Earlier]):
     """A transfer that every rank's part of an earlier process recorded."""
-
-    def __init__(self, mine: Earlier, comm: Gathers) -> None:
-        self.mine = mine
-        """This rank's part, with the calls that wait for nobody."""
-        self._comm = comm
-
-    def test(self) -> TransferState:
-        """How all of it stands now."""
-        return _together(self._comm, self.mine.test)
-
-    def wait(self, timeout_s: float | None = None) -> TransferState:
-        """How all of it stands when it has ended or stopped everywhere, or the time is over."""
-        return _together(self._comm, lambda: self.mine.wait(timeout_s))
-
-    def cancel(self) -> TransferState:
-        """Make the backends of all ranks stop."""
-        return _together(self._comm, self.mine.cancel)
 
     def resume(self) -> TransferState:
         """Let all ranks' stopped transfers go on; none does if one is refused."""
