@@ -174,17 +174,17 @@ def _stopping(leash: int) -> Callable[[], bool]:
         signal.signal(number, on_signal)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored, no child could be waited for
     signal.pthread_sigmask(signal.SIG_SETMASK, set())
-    looked = 0.0
+    looked, gone = 0.0, False
 
     def stop() -> bool:
-        nonlocal looked
-        if asked:
+        nonlocal looked, gone
+        if asked or gone:
             return True
         now = time.monotonic()
         if now - looked < _LEASH_LOOK_S:  # asked at every file: a look would cost a tenth of it
             return False
-        looked = now
-        return bool(select.select([leash], [], [], 0)[0])
+        looked, gone = now, bool(select.select([leash], [], [], 0)[0])
+        return gone
 
     return stop
 

@@ -8,13 +8,18 @@ from typing import Any, NoReturn
 
 import pytest
 
+from poststage.agent.poll import until
 from poststage.errors import ExitCode, PermissionRefusedError, PoststageError, RunAgainError
+from poststage.finalize.options import Options
 from poststage.finalize.privs import Owner
+from poststage.finalize.work import deadline
 from poststage.finalize.worker import finalize_as, stops_noted
 from tests.finalize import house as h
 from tests.finalize.house import House, Vendor
 from tests.finalize.kernel import Kernel
 from tests.finalize.users import OTHER, PLAIN, root_only
+
+DEADLINE_S = 30.0
 
 
 def arrived(house: House, vendor: Vendor, **changes: Any) -> None:
@@ -129,6 +134,31 @@ def test_the_handlers_of_the_caller_are_back_afterwards(house: House, vendor: Ve
     arrived(house, vendor)
     finalize_as(None, house.state, vendor.options())
     assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)] == before
+
+
+def test_a_worker_that_has_lost_its_parent_is_told_so_ever_after(
+    house: House, vendor: Vendor
+) -> None:
+    """One that asks twice, for itself and for what it calls, would go on after a single answer."""
+    told = house.dst / "told"
+
+    def asks(state_dir: Path, options: Options, stop: Callable[[], bool]) -> NoReturn:
+        del state_dir, options
+        os.kill(os.getppid(), signal.SIGKILL)
+        left = deadline(DEADLINE_S)
+        while not stop() and left() > 0:
+            pass
+        (house.dst / "new").write_text(str([stop() for _ in range(10)]))
+        (house.dst / "new").rename(told)
+        os._exit(0)
+
+    pid = os.fork()
+    if pid == 0:
+        finalize_as(None, house.state, vendor.options(), finalize=asks)
+        os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
+    assert until(told.exists, bool, DEADLINE_S)
+    assert told.read_text() == str([True] * 10)
 
 
 def given_to(top: Path, uid: int) -> None:
