@@ -24,7 +24,7 @@ def rows(bench: Bench) -> Iterator[Row]:
     if reason:
         yield Row(FAMILY, what, note=reason)
         return
-    shape = Shape(bench.sizes.mpi_ranks, bench.sizes.files, size=0)
+    shape = Shape(bench.sizes.mpi_ranks, bench.sizes.slow_files, size=0)
     below = (bench.memory or bench.disk).path
     with slow(below, delay_s=DELAY_S) as (point, fs):
         scene = Scene(fs.source / "job", shape, seen=point / "job")

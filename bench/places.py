@@ -12,6 +12,8 @@ from msgspec import Struct
 from tests.faultfs import mount
 from tests.faultfs.mount import FaultFs
 
+CACHED_S = 1  # for which the kernel believes what the slow file system has told, as of any by FUSE
+
 _LOOP_BYTES = 32 << 30  # of a sparse file
 _MKFS = {
     "xfs": ["mkfs.xfs", "-q", "-m", "reflink=1"],
@@ -65,6 +67,7 @@ def slow(below: Path, *, delay_s: float) -> Iterator[tuple[Path, FaultFs]]:
         FaultFs(mount.build(where.path), where.path / "fs") as fs,
     ):
         fs.delay(delay_s)
+        fs.cache(CACHED_S)
         yield fs.point, fs
 
 

@@ -15,6 +15,10 @@ class Sizes(Struct, frozen=True):
     """Files of one large state file, once."""
     slow_ranks: tuple[tuple[int, int], ...]
     """(jobs, state files) over a file system with 1 ms for each operation."""
+    slow_files: int
+    """Of each of these state files."""
+    slow_alone: tuple[int, int, int]
+    """(jobs, state files, files of each): as many state files of one directory as that holds up."""
     mpi_ranks: int
     """State files that ranks share out over that file system."""
     agent_transfers: int
@@ -37,8 +41,10 @@ FULL = Sizes(
     ranks=(1024, 4096, 16_384, 100_000),
     files=4,
     one_state_files=1_000_000,
-    slow_ranks=((1, 64), (4, 256), (16, 1024), (64, 2048), (256, 4096)),
-    mpi_ranks=2048,
+    slow_ranks=((1, 16), (4, 64), (16, 256), (64, 960), (256, 768)),
+    slow_files=16,
+    slow_alone=(64, 2048, 4),
+    mpi_ranks=960,
     agent_transfers=200,
     scope_ranks=4,
     scope_files=20_000,
@@ -55,6 +61,8 @@ QUICK = Sizes(
     files=4,
     one_state_files=500,
     slow_ranks=((1, 8), (4, 16)),
+    slow_files=4,
+    slow_alone=(4, 16, 1),
     mpi_ranks=32,
     agent_transfers=5,
     scope_ranks=2,

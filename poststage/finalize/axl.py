@@ -82,9 +82,14 @@ def _with_temp(seen: Seen, temp: Facts, one: Foreign, *, cancelled: bool) -> Jud
         # It stood there before the source was last changed: it is what is to be replaced.
         seen = replace(seen, entry=replace(seen.entry, prior=_identity(there)))
     plan = plan_file(seen)
-    if cancelled and plan.action is Action.TAKE_NAME:
-        plan = Plan(Action.STEP_ASIDE, plan.verdict, CANCELLED)
-    return Judged(seen, plan)
+    return Judged(seen, left_standing(plan) if cancelled else plan)
+
+
+def left_standing(plan: Plan) -> Plan:
+    """`plan` for a cancelled transfer, which displaces nothing that stands at a destination."""
+    if plan.action is Action.TAKE_NAME:
+        return Plan(Action.STEP_ASIDE, plan.verdict, CANCELLED)
+    return plan
 
 
 def _in_place(seen: Seen, one: Foreign) -> Plan:

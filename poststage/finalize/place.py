@@ -5,7 +5,7 @@ from msgspec.structs import replace
 from poststage import names
 from poststage.durable import fsops
 from poststage.errors import PoststageError
-from poststage.finalize import conflict, observe
+from poststage.finalize import axl, conflict, observe
 from poststage.finalize.outcome import PUBLISHED, Outcome, outcome, refused
 from poststage.finalize.plan import CONFLICT, Action, displaced, plan_taken, stepped_aside
 from poststage.finalize.seen import facts_of
@@ -99,7 +99,9 @@ def _taken(step: Step, work: Work) -> Outcome:
     except (OSError, PoststageError) as error:
         return refused("looking at its destination", error)
     seen = replace(step.seen, looked=True, destination=None if info is None else facts_of(info))
-    plan = plan_taken(seen)
+    plan, is_foreign = plan_taken(seen), step.job.foreign(step.index) is not None
+    if is_foreign and step.job.state.cancelled:
+        plan = axl.left_standing(plan)
     if plan.action in {Action.PUBLISH, Action.REPLACE}:
         return CHANGING
     return place(Step(step.job, step.index, seen, plan, step.directory, step.changed), work)

@@ -3,9 +3,8 @@
 import errno
 import os
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
-from itertools import chain
 from pathlib import Path
 
 from poststage.durable import lock
@@ -20,6 +19,7 @@ from poststage.errors import (
 from poststage.finalize import records, requeue, whole
 from poststage.finalize.dirs import OPEN_MAX
 from poststage.finalize.hosting import Guests, listening
+from poststage.finalize.listed import Listed, by_directory
 from poststage.finalize.options import LOCKED, Options
 from poststage.finalize.parallel import crew, shared_out
 from poststage.finalize.pending import Pending
@@ -141,7 +141,7 @@ class Run:
         return groups
 
     def _groups(self, groups: list[Group]) -> Report:
-        pending = _Listed(groups, self._pendings)
+        pending = Listed(self.state_dir, groups)
         if self.options.publish == "dataset":
             self._by_dataset(groups, pending)
         else:
@@ -162,11 +162,6 @@ class Run:
             self.options.dry_run,
         )
 
-    def _pendings(self, group: Group) -> Iterable[Pending]:
-        base = os.path.join(os.fsencode(self.state_dir), group.directory, b"")
-        for name in group.pending:
-            yield Pending(group.directory, name, base + name)
-
     def _may_wait(self) -> bool:
         return self.options.wait and not self.options.dry_run
 
@@ -185,7 +180,7 @@ class Run:
 
         waiting = share_out(pending, wait=wait)
         share_out(self._poll(waiting, lambda some: share_out(some, wait=True)), wait=False)
-        for directory, some in _by_directory(self.total.deferred).items():
+        for directory, some in by_directory(self.total.deferred).items():
             last = self._quiet(directory)
             self.total.add(self.windows.run(some, wait=False, held=held, last=last))
 
@@ -344,26 +339,3 @@ def lock_of(
                 raise
         except OSError as error:
             raise _no_lock(what, error) from error
-
-
-class _Listed(Collection[Pending]):
-    """The pending state files of all groups, in order; made when they are asked for."""
-
-    def __init__(self, groups: list[Group], pendings: Callable[[Group], Iterable[Pending]]) -> None:
-        self._groups, self._pendings = groups, pendings
-
-    def __iter__(self) -> Iterator[Pending]:
-        return chain.from_iterable(map(self._pendings, self._groups))
-
-    def __len__(self) -> int:
-        return sum(len(group.pending) for group in self._groups)
-
-    def __contains__(self, one: object) -> bool:
-        return any(one == mine for mine in self)
-
-
-def _by_directory(pending: list[Pending]) -> dict[bytes, list[Pending]]:
-    found: dict[bytes, list[Pending]] = {}
-    for one in pending:
-        found.setdefault(one.directory, []).append(one)
-    return found

@@ -147,11 +147,14 @@ def work(state_dir: str, site: str, publish: str) -> int:
 
     It makes the same calls below STATEDIR (test_finalize_sweep.py compares them) for a third of
     the time. Returns the exit status.
+
+    One at once, as it chooses itself where calls are quick: on a busy machine they are not, and
+    with two the calls would have no one order.
     """
     path = Path(state_dir)
     settings = _settings(site)
     whom = partial(owner_of, os.fsencode(path), None, settings.trusted_state_dirs)
-    options = options_of(settings, publish=publish, deadline_s=20, wait=False)
+    options = options_of(settings, publish=publish, deadline_s=20, wait=False, jobs=1)
     try:
         report = worker.outcome(worker.answered(whom, path, options, lambda: False))
     except PoststageError as error:
@@ -174,5 +177,5 @@ def _settings(site: str) -> Settings:
 
 def finalize(state_dir: str, site: str, publish: str) -> None:
     """`finalize --dir STATE_DIR --no-wait --json` as whoever runs this; never returns."""
-    fixed = ("--no-wait", "--json", "--deadline", "20")
+    fixed = ("--no-wait", "--json", "--deadline", "20", "--jobs", "1")
     finalize_main(["--dir", state_dir, "--site", site, "--publish", publish, *fixed])

@@ -5,8 +5,8 @@
  * Speaks the kernel's FUSE protocol itself (linux/fuse.h), so that the tests need a C
  * compiler and nothing else; has to be root; ends when it is unmounted. One thread; operations
  * that are held back wait at the same time, as at the servers of a parallel file system.
- * CONTROL is mapped shared: mount.py has the same structure. Nothing is cached: each
- * operation of a client is one here.
+ * CONTROL is mapped shared: mount.py has the same structure. Nothing is cached unless it says
+ * so: each operation of a client is one here, and a permission's check another.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -41,17 +41,23 @@ struct control {
     uint64_t chosen;         /* bit N: FUSE opcode N may fail */
     uint64_t fired;          /* faults so far */
     uint64_t hang_in;        /* operations until it answers no more (1: now); 0 never */
+    uint64_t cached_s;       /* for which the kernel may believe what it was told */
     uint64_t count[OPCODES]; /* of operations, by opcode */
 };
+
+#define BUCKETS (1u << 16)
 
 struct node {
     int fd;                  /* O_PATH */
     uint64_t known;          /* how often the kernel has been told of it */
+    uint64_t inode;
+    uint64_t next;           /* of its bucket, or of those that are free; 0 ends both */
 };
 
 static struct control *control;
 static struct node *nodes;
-static uint64_t node_count;
+static uint64_t node_count, free_node;
+static uint64_t buckets[BUCKETS]; /* the first node of those whose inode number ends so */
 static int device;
 
 /* ---- answers ----------------------------------------------------------------------- */
@@ -95,28 +101,32 @@ static void attributes(struct fuse_attr *to, const struct stat *info)
         .gid = info->st_gid, .rdev = (uint32_t)info->st_rdev, .blksize = 4096};
 }
 
+static uint64_t new_node(void)
+{
+    uint64_t id = free_node;
+    if (id != 0) {
+        free_node = nodes[id].next;
+        return id;
+    }
+    nodes = realloc(nodes, ++node_count * sizeof *nodes);
+    if (nodes == NULL)
+        abort();
+    return node_count - 1;
+}
+
 static uint64_t node_of(int fd, const struct stat *info)
 {
-    uint64_t free_id = node_count;
-    for (uint64_t id = 1; id < node_count; id++) {
-        struct stat other;
-        if (nodes[id].known == 0) {
-            free_id = id;
-            continue;
-        }
-        if (fstat(nodes[id].fd, &other) == 0 && other.st_ino == info->st_ino) {
+    uint64_t *bucket = &buckets[info->st_ino % BUCKETS], id;
+    for (id = *bucket; id != 0; id = nodes[id].next)
+        if (nodes[id].inode == info->st_ino) { /* which lives as long as our descriptor */
             close(fd);
             nodes[id].known++;
             return id;
         }
-    }
-    if (free_id == node_count) {
-        nodes = realloc(nodes, ++node_count * sizeof *nodes);
-        if (nodes == NULL)
-            abort();
-    }
-    nodes[free_id] = (struct node){fd, 1};
-    return free_id;
+    id = new_node();
+    nodes[id] = (struct node){fd, 1, info->st_ino, *bucket};
+    *bucket = id;
+    return id;
 }
 
 static int entry_of(struct fuse_entry_out *to, uint64_t parent, const char *name)
@@ -125,7 +135,8 @@ static int entry_of(struct fuse_entry_out *to, uint64_t parent, const char *name
     int fd = openat(fd_of(parent), name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0 || fstat(fd, &info) != 0)
         return -1;
-    *to = (struct fuse_entry_out){.nodeid = node_of(fd, &info)};
+    *to = (struct fuse_entry_out){.nodeid = node_of(fd, &info), .attr_valid = control->cached_s,
+                                  .entry_valid = control->cached_s};
     attributes(&to->attr, &info);
     return 0;
 }
@@ -142,8 +153,15 @@ static void forget(uint64_t id, uint64_t times)
     if (id == FUSE_ROOT_ID || nodes[id].known == 0)
         return;
     nodes[id].known -= times < nodes[id].known ? times : nodes[id].known;
-    if (nodes[id].known == 0)
-        close(nodes[id].fd);
+    if (nodes[id].known != 0)
+        return;
+    uint64_t *at = &buckets[nodes[id].inode % BUCKETS];
+    while (*at != id)
+        at = &nodes[*at].next;
+    *at = nodes[id].next;
+    close(nodes[id].fd);
+    nodes[id].next = free_node;
+    free_node = id;
 }
 
 /* ---- making ------------------------------------------------------------------------ */
@@ -223,7 +241,7 @@ static int set_attributes(uint64_t id, const struct fuse_setattr_in *in)
 
 static void answer_attributes(const struct fuse_in_header *in, int failed)
 {
-    struct fuse_attr_out out = {0};
+    struct fuse_attr_out out = {.attr_valid = control->cached_s};
     struct stat info;
     if (failed || fstat(fd_of(in->nodeid), &info) != 0) {
         answer(in->unique, errno, NULL, 0);
@@ -341,7 +359,8 @@ static void greet(const struct fuse_in_header *in, const struct fuse_init_in *ke
     uint32_t minor = kernel->minor < FUSE_KERNEL_MINOR_VERSION ? kernel->minor : FUSE_KERNEL_MINOR_VERSION;
     struct fuse_init_out out = {.major = FUSE_KERNEL_VERSION, .minor = minor,
                                 .max_readahead = kernel->max_readahead,
-                                .flags = FUSE_BIG_WRITES | FUSE_DONT_MASK, .max_background = 8,
+                                .flags = FUSE_BIG_WRITES | FUSE_DONT_MASK | FUSE_PARALLEL_DIROPS,
+                                .max_background = 8,
                                 .congestion_threshold = 6, .max_write = WRITE_MAX,
                                 .time_gran = 1};
     answer(in->unique, 0, &out, sizeof out);
@@ -466,7 +485,11 @@ static int prepared(char **arguments)
     nodes = calloc(node_count, sizeof *nodes);
     if (control == MAP_FAILED || nodes == NULL)
         return 0;
-    nodes[FUSE_ROOT_ID] = (struct node){root, 1};
+    struct stat info;
+    if (fstat(root, &info) != 0)
+        return 0;
+    nodes[FUSE_ROOT_ID] = (struct node){root, 1, info.st_ino, 0};
+    buckets[info.st_ino % BUCKETS] = FUSE_ROOT_ID;
     snprintf(options, sizeof options,
              "fd=%d,rootmode=40000,user_id=0,group_id=0,allow_other,default_permissions", device);
     umask(0);

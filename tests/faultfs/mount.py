@@ -71,6 +71,7 @@ class _Control(ctypes.Structure):
         ("chosen", ctypes.c_uint64),
         ("fired", ctypes.c_uint64),
         ("hang_in", ctypes.c_uint64),
+        ("cached_s", ctypes.c_uint64),
         ("count", ctypes.c_uint64 * 64),
     )
 
@@ -167,6 +168,10 @@ class FaultFs:
     def delay(self, seconds: float) -> None:
         """Take `seconds` longer for each operation from now on, for many at the same time."""
         self._control.delay_ns = int(seconds * 1e9)
+
+    def cache(self, seconds: int) -> None:
+        """Let the kernel believe for so long what it was told of names and attributes."""
+        self._control.cached_s = seconds
 
     @property
     def fired(self) -> int:

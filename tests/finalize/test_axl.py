@@ -11,6 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from poststage import config
+from poststage.durable import fsops
 from poststage.errors import ExitCode
 from poststage.finalize import Report, finalize_dir, options_of
 from poststage.finalize import axl as axl_module
@@ -251,6 +252,27 @@ def test_a_cancelled_transfer_displaces_nothing(axl: Axl, ctime_ns: int) -> None
     [aside] = axl.names() - {"f"}
     assert read(axl.path(aside)) == NEW
     assert_settled(axl)
+
+
+def test_a_cancelled_transfer_displaces_nothing_that_came_since_it_was_looked_at(
+    axl: Axl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish = fsops.publish
+
+    def later(dir_fd: int, temp: bytes, name: bytes) -> None:
+        if name == b"f":
+            put(axl.path(), b"the next job's output", mtime_ns=MTIME_NS - 1)
+        publish(dir_fd, temp, name)
+
+    axl.temp(mtime_ns=FUTURE_NS)
+    axl.record(ctime_ns=FUTURE_NS, state=5)
+    monkeypatch.setattr(fsops, "publish", later)
+    code, files, reason = axl.ends()
+    assert (code, files) == (ExitCode.NEEDS_PERSON, {"conflict": 1})
+    assert "was cancelled" in reason
+    assert read(axl.path()) == b"the next job's output"
+    [aside] = axl.names() - {"f"}
+    assert read(axl.path(aside)) == NEW
 
 
 def test_a_temp_file_older_than_its_source_is_another_transfers_and_is_kept(axl: Axl) -> None:

@@ -1,5 +1,6 @@
 """Looking changes nothing, follows nothing, and hangs on nothing."""
 
+import errno
 import os
 
 import pytest
@@ -43,6 +44,25 @@ def test_what_stands_at_the_destination_is_seen_as_what_it_is(house: House, plan
     seen = look(entry)
     assert seen.destination is not None
     assert seen.destination.ino == h.path_of(entry).lstat().st_ino
+
+
+def test_one_answer_alone_does_not_make_a_temp_file_absent(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file system that has just failed over may say so of a file that is there."""
+    entry = house.entry()
+    house.moved(entry)
+
+    def lies(dir_fd: int, name: bytes) -> int:
+        del dir_fd
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
+
+    monkeypatch.setattr(fsops, "open_file", lies)
+    with pytest.raises(OSError, match="Stale") as caught:
+        look(entry)
+    assert caught.value.errno == errno.ESTALE
+    h.temp_of(entry).unlink()
+    assert look(entry).temp is None
 
 
 def test_looking_leaves_every_time_as_it_is(house: House) -> None:
