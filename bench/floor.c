@@ -22,7 +22,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-enum { BATCH = 512, BATCH_OF_THREADS = 4, PIECE = 1 << 20, PARTS_IN_DIR = 4096, FUSE = 0x65735546 };
+enum { BATCH = 512, BATCH_OF_THREADS = 4, PIECE = 1 << 20, PARTS_IN_DIR = 256, FUSE = 0x65735546 };
 
 static int state_dir, states, files, batch = BATCH, each_synced;
 static long long base_ns;

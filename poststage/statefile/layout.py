@@ -21,7 +21,7 @@ LOCK_NAME = b".finalize.lock"
 FOREIGN_DONE_SUFFIX = b".axl" + DONE_SUFFIX
 VERDICTS_SUFFIX = b".axl.verdicts"
 
-PARTS_IN_DIR = 4096
+PARTS_IN_DIR = 256
 """How many parts lie in one directory, and so how many a dataset has whose parts lie in its own."""
 _PLACE = re.compile(rb"(?:0|[1-9][0-9]{0,6})\.parts")
 

@@ -196,11 +196,11 @@ def test_a_state_directory_that_cannot_be_made_is_explained(tmp_path: Path) -> N
 
 
 def test_a_part_of_a_large_dataset_lies_with_its_neighbours(state_dir: Path) -> None:
-    head = msgspec.structs.replace(HEAD, part=4100, parts=5000)
+    head = msgspec.structs.replace(HEAD, part=260, parts=5000)
     recording = Recording(state_dir, head)
-    assert os.fsdecode(recording.path) == f"{state_dir}/set%2Fa/1.parts/4100.state"
+    assert os.fsdecode(recording.path) == f"{state_dir}/set%2Fa/1.parts/260.state"
     recording.discard()
-    (state_dir / "set%2Fa/4100.done").touch()
+    (state_dir / "set%2Fa/260.done").touch()
     with pytest.raises(UsageError, match="on record already"):
         Recording(state_dir, head)
 
@@ -248,8 +248,8 @@ def test_who_knows_nothing_syncs_all_that_the_name_hangs_on(state_dir: Path) -> 
 
 
 def test_all_directories_of_a_large_dataset_are_prepared_at_once(state_dir: Path) -> None:
-    prepare(state_dir, "d", 9000)
-    made = [os.fsdecode(path) for path in directories(state_dir, "d", 9000)]
+    prepare(state_dir, "d", 600)
+    made = [os.fsdecode(path) for path in directories(state_dir, "d", 600)]
     assert made[2:] == [f"{state_dir}/d/{number}.parts" for number in range(3)]
     assert all(map(os.path.isdir, made))
 

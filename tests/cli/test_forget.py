@@ -42,10 +42,10 @@ def test_the_records_of_what_is_done_go_with_directory_and_report(tmp_path: Path
 
 
 def test_the_directories_of_a_large_datasets_parts_go_with_them(tmp_path: Path) -> None:
-    for part in (0, 4096):
+    for part, place in ((0, "0.parts"), (256, "1.parts")):
         path = done(tmp_path, "step.0", part, 5000)
-        (path.parent / f"{part // 4096}.parts").mkdir()
-        path.rename(path.parent / f"{part // 4096}.parts" / path.name)
+        (path.parent / place).mkdir()
+        path.rename(path.parent / place / path.name)
     ended = forget(tmp_path)
     assert ended.err.startswith("forgot 1 dataset (2 state files)\n")
     assert names(tmp_path) == set()

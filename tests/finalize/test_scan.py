@@ -132,12 +132,12 @@ def test_the_part_in_a_name_is_a_plain_number(name: bytes, part: int | None) -> 
 
 
 def test_the_parts_of_a_large_dataset_are_one_group(tmp_path: Path) -> None:
-    touch(tmp_path, "d/0.parts/7.state", "d/1.parts/4096.done", "d/0.parts/10.state", "d/1.state")
+    touch(tmp_path, "d/0.parts/7.state", "d/1.parts/256.done", "d/0.parts/10.state", "d/1.state")
     groups, refused = scanned(tmp_path)
     pending = (b"1.state", b"0.parts/7.state", b"0.parts/10.state")
-    assert groups == {b"d": Group(b"d", pending, (b"1.parts/4096.done",))}
+    assert groups == {b"d": Group(b"d", pending, (b"1.parts/256.done",))}
     assert refused == []
-    assert part_of(b"1.parts/4096.done") == 4096
+    assert part_of(b"1.parts/256.done") == 256
 
 
 def test_nothing_in_a_directory_of_parts_is_passed_over(tmp_path: Path) -> None:

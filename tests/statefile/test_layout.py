@@ -49,19 +49,19 @@ def test_a_state_file_is_set_aside_beside_itself() -> None:
 
 
 def test_parts_of_a_small_dataset_lie_in_its_own_directory() -> None:
-    assert layout.state_path(4095, 4096) == b"4095.state"
+    assert layout.state_path(255, 256) == b"255.state"
 
 
 @pytest.mark.parametrize(
     ("part", "path"),
     [
         (0, b"0.parts/0.state"),
-        (4095, b"0.parts/4095.state"),
-        (4096, b"1.parts/4096.state"),
-        (2**31 - 2, b"524287.parts/2147483646.state"),
+        (255, b"0.parts/255.state"),
+        (256, b"1.parts/256.state"),
+        (2**31 - 2, b"8388607.parts/2147483646.state"),
     ],
 )
-def test_parts_of_a_large_dataset_lie_4096_in_a_directory(part: int, path: bytes) -> None:
+def test_parts_of_a_large_dataset_lie_256_in_a_directory(part: int, path: bytes) -> None:
     assert layout.state_path(part, 2**31 - 1) == path
     assert layout.is_place(path.partition(b"/")[0])
 

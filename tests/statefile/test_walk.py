@@ -41,10 +41,10 @@ def test_names_of_any_bytes_are_found(tmp_path: Path) -> None:
 
 
 def test_parts_of_a_large_dataset_are_named_with_their_directory(tmp_path: Path) -> None:
-    for name in ("0.parts/1.state", "1.parts/4096.state", "1.parts/x/1.state", "other/1.state"):
+    for name in ("0.parts/1.state", "1.parts/256.state", "1.parts/x/1.state", "other/1.state"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     (tmp_path / "2.parts").symlink_to("other")
     fd = os.open(tmp_path, os.O_RDONLY)
-    assert walk.state_files(fd) == [b"0.parts/1.state", b"1.parts/4096.state"]
+    assert walk.state_files(fd) == [b"0.parts/1.state", b"1.parts/256.state"]
     os.close(fd)
