@@ -24,7 +24,7 @@ from poststage.model import TransferState
 
 FAMILY = "copies"
 _THREADS = 2  # the daemon's own default
-_PROVE_BYTES = 256 << 20
+_PROVE_BYTES = 1 << 30
 _DEADLINE_S = 600.0
 _DATA = 1 << 16  # bytes of a file that is nearly all holes
 _COMPARED = 64 << 20  # bytes of contents, of each copy

@@ -1,4 +1,7 @@
-"""finalize on a local file system: against a C program that makes the necessary calls alone."""
+"""finalize on a local file system: against programs that make the necessary calls alone.
+
+In C, and where it matters most in Python too: what Python's calls cost is nobody's fault.
+"""
 
 from collections.abc import Iterator
 from functools import partial
@@ -21,18 +24,22 @@ def rows(bench: Bench) -> Iterator[Row]:
     *often, once = bench.sizes.ranks
     for place in bench.places:
         for ranks in often:
-            yield from _rows(bench, place, Shape(ranks, bench.sizes.files), bench.sizes.runs)
+            shape, last = Shape(ranks, bench.sizes.files), ranks == often[-1]
+            yield from _rows(bench, place, shape, bench.sizes.runs, bare=last)
     yield from _rows(bench, bench.fresh, Shape(once, bench.sizes.files, size=0), 1)
     yield from _rows(bench, bench.fresh, Shape(1, bench.sizes.one_state_files, size=0), 1)
 
 
-def _rows(bench: Bench, place: Place, shape: Shape, runs: int) -> Iterator[Row]:
+def _rows(
+    bench: Bench, place: Place, shape: Shape, runs: int, *, bare: bool = False
+) -> Iterator[Row]:
     """A row for each number of processes: what is held against one floor ran beside it."""
     scene = Scene(place.path / f"{shape.ranks}x{shape.files}", shape)
     jobs = _JOBS if shape.ranks > 1 else _JOBS[:1]
     sides = [_ours(bench, scene, count) for count in jobs]
     floor = partial(scene.timed, lambda: run(scene.floor(bench))) if bench.floor else None
-    *ours, floors = paired(runs, *sides, floor)
+    python = partial(scene.timed, lambda: run(scene.bare())) if bare else None
+    *ours, floors, pythons = paired(runs, *sides, floor, python)
     for count, seconds in zip(jobs, ours, strict=True):
         processes = f"{count} process" + ("es" if count > 1 else "")
         yield Row(
@@ -41,6 +48,8 @@ def _rows(bench: Bench, place: Place, shape: Shape, runs: int) -> Iterator[Row]:
             seconds,
             floors,
             floor_is="C, 1 thread" if floors else "",
+            peer=pythons if count == 1 else (),
+            peer_is="the same from Python" if pythons and count == 1 else "",
             goal=_GOALS[count] if shape.ranks == _MACHINE else 0.0,
             note=f"peak {scene.peak_mib:.0f} MiB" if count == 1 else "",
             ranks=shape.ranks,

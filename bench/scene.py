@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bench import trees
 from bench.context import Bench
-from bench.measure import Ended
+from bench.measure import REPOSITORY, Ended, program
 from bench.places import CACHED_S
 from bench.trees import Shape
 
@@ -37,6 +37,13 @@ class Scene:
 
     def floor(self, bench: Bench, threads: int = 1) -> list[str]:
         """The command line of the C program over it."""
-        numbers = [self.shape.ranks, self.shape.files, trees.MTIME_NS]
-        numbers += [threads] if threads > 1 else []
+        numbers = [*self._numbers(), threads] if threads > 1 else self._numbers()
         return [str(word) for word in (bench.floor, self.seen, *numbers)]
+
+    def bare(self) -> list[str]:
+        """The command line of the Python program that does the same."""
+        script = REPOSITORY / "bench/bare.py"
+        return [str(w) for w in (program("python"), "-I", script, self.seen, *self._numbers())]
+
+    def _numbers(self) -> list[int]:
+        return [self.shape.ranks, self.shape.files, trees.MTIME_NS]

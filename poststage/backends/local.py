@@ -199,7 +199,7 @@ BACKEND = Backend(
     defaults={
         "threads": 2,
         "limit_mb_s": 0.0,
-        "progress_mb": 256,
+        "progress_mb": 1024,
         "idle_s": 300.0,
         "timeout_s": 30.0,
     },

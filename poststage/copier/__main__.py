@@ -13,7 +13,7 @@ def main() -> None:
     parser.add_argument("--root", type=Path, required=True)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--bytes-per-s", type=float, default=0.0)
-    parser.add_argument("--prove-bytes", type=int, default=256 << 20)
+    parser.add_argument("--prove-bytes", type=int, default=1 << 30)
     parser.add_argument("--idle-s", type=float, default=0.0)
     options = parser.parse_args()
     become(

@@ -38,7 +38,7 @@ class Plan(Struct, frozen=True):
     make_manners: Callable[[int], Manners]
     """From the descriptor of the root."""
     threads: int = 2
-    prove_bytes: int = 256 << 20
+    prove_bytes: int = 1 << 30
     idle_s: float = 0
     """Ends when it has had nothing to do for so long; 0 for never."""
 

@@ -23,6 +23,9 @@ _NO_KERNEL_COPY = frozenset(
     {errno.EXDEV, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOTTY, errno.EPERM}
     | {errno.EBADF, errno.ETXTBSY, errno.EIO}  # seen from FUSE and old NFS; read and write decides
 )
+# Of these, those that hold for every file of a file system, while this process lives.
+_NO_REFLINKS = frozenset({errno.EOPNOTSUPP, errno.ENOTTY})
+_without_reflinks: set[int] = set()  # st_dev
 
 
 class CopyError(Exception):
@@ -62,7 +65,7 @@ class Order(Struct, frozen=True):
     mtime_ns: int
     resume_at: int = 0
     """Bytes that were durable in the temp file once: so far it is worth comparing."""
-    prove_bytes: int = 256 << 20
+    prove_bytes: int = 1 << 30
     """How often what was copied is made durable on the way; 0 for only at the end."""
 
 
@@ -154,7 +157,8 @@ def _copy_into(
     if temp.st_size != start:
         os.ftruncate(temp_fd, start)
     sparse = source.st_blocks * 512 < order.size and holes.are_told(order.source_fd, order.size)
-    if start == 0 and source.st_dev == temp.st_dev and _clone(temp_fd, order, watch):
+    shares = source.st_dev == temp.st_dev and temp.st_dev not in _without_reflinks
+    if start == 0 and shares and _clone(temp_fd, order, watch):
         how = "clone"
     else:
         how = _Pieces(temp_fd, order, watch, sparse=sparse).copy(start)
@@ -183,6 +187,8 @@ def _clone(temp_fd: int, order: Order, watch: Watch) -> bool:
     except OSError as error:
         if error.errno not in _NO_KERNEL_COPY:
             raise
+        if error.errno in _NO_REFLINKS:
+            _without_reflinks.add(os.fstat(temp_fd).st_dev)
         return False
     return True
 

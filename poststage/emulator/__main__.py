@@ -14,7 +14,7 @@ def main() -> None:
     parser.add_argument("--root", type=Path, required=True)
     parser.add_argument("--burst-buffer", type=Path)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--prove-bytes", type=int, default=256 << 20)
+    parser.add_argument("--prove-bytes", type=int, default=1 << 30)
     options = parser.parse_args()
 
     def manners(root_fd: int) -> EmulatorManners:

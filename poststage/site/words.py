@@ -138,7 +138,7 @@ WORDS: dict[str, Words] = {
     ),
     "backend.local.progress_mb": Words(
         "After so many MB it makes durable what it has copied; a resume begins there.",
-        "a second's work at most is done again",
+        "a disk flushed oftener takes twice as long; some seconds' work is done again",
     ),
     "backend.local.idle_s": Words(
         "Seconds without work after which a copier ends.", "a job's next time step comes sooner"

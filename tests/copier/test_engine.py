@@ -138,6 +138,21 @@ def test_a_file_that_is_one_hole_costs_no_room(case: Case) -> None:
     assert case.target.stat().st_blocks <= 16
 
 
+def test_a_file_system_without_reflinks_is_asked_for_one_once(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "_without_reflinks", set())
+    case.source.write_bytes(b"x")
+    asked = []
+    for _ in range(3):
+        witness = Witness()
+        if copy_file(case.order(), witness).how == "clone":
+            pytest.skip("this file system has reflinks")
+        asked.append(len(witness.asked))
+        case.target.unlink()
+    assert asked == [2, 1, 1]  # for all of it at once, then piece by piece
+
+
 def test_between_two_file_systems_bytes_are_read_and_written(tmp_path: Path) -> None:
     memory = Path("/dev/shm")
     if not os.access(memory, os.W_OK) or memory.stat().st_dev == tmp_path.stat().st_dev:
