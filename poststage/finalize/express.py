@@ -97,8 +97,9 @@ def _runs(job: Job) -> Iterator[tuple[bytes, list[Row]]]:
         for index, record in enumerate(page.records, page.first):
             if record.kind is not _FILE or record.prior or record.checksum or index in ended:
                 continue
-            if files and (one := files.get(index)) is not None:
-                if one.state is not _WHOLE:
+            if files:  # as `fate_of`: of what it does not name, it says nothing
+                one = files.get(index)
+                if one is None or one.state is not _WHOLE:
                     continue
                 closed = one.mtime_ns
             elif whole:

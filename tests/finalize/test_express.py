@@ -13,7 +13,7 @@ from poststage.finalize.dirs import Dirs
 from poststage.finalize.express import express, is_ordinary
 from poststage.finalize.plan import Action, plan_file
 from poststage.finalize.seen import Fate, Seen, facts_of
-from poststage.finalize.work import Job, Pool, Work
+from poststage.finalize.work import Job, Pool, Work, fate_of
 from poststage.model import Entry, Kind, TransferState, Verdict
 from poststage.statefile.codec import entry_record
 from tests.finalize import house as h
@@ -111,10 +111,20 @@ def test_of_a_transfer_only_what_is_said_to_be_whole_is_taken(
         0: FileAnswer(TransferState.FULLSUCCESS, mtime_ns=h.CLOSED_NS),
         1: FileAnswer(TransferState.FAILED),
     }
-    taken = expressed(house.job(whole, failed, silent, answer=Answer(state, told)))
-    assert taken == (
-        [] if state is TransferState.UNKNOWN else [0, 2] if state.name == "FULLSUCCESS" else [0]
-    )
+    answer = Answer(state, told)
+    taken = expressed(house.job(whole, failed, silent, answer=answer))
+    assert taken == [index for index in range(3) if fate_of(answer, index)[0] is Fate.DONE]
+    assert taken == ([] if state is TransferState.UNKNOWN else [0])
+
+
+@pytest.mark.parametrize("state", TransferState)
+def test_where_nothing_is_said_of_single_files_the_transfer_as_a_whole_counts(
+    house: House, state: TransferState
+) -> None:
+    entry = house.entry()
+    house.moved(entry)
+    taken = expressed(house.job(entry, answer=Answer(state)))
+    assert taken == ([0] if state is TransferState.FULLSUCCESS else [])
 
 
 def test_a_taken_name_is_left_and_the_metadata_are_as_recorded_already(house: House) -> None:
