@@ -8,6 +8,7 @@ import fcntl
 import os
 import stat
 import time
+from contextlib import suppress
 from typing import Protocol
 
 from msgspec import Struct
@@ -82,8 +83,10 @@ class Written(Struct, frozen=True):
     """clone, range or read: what moved its bytes."""
 
     def close(self) -> None:
-        """Let go of the temp file."""
-        os.close(self.temp_fd)
+        """Let go of the temp file, about which fsync(2) has been asked: NFS and FUSE may tell
+        an error here as well."""
+        with suppress(OSError):
+            os.close(self.temp_fd)
 
 
 def write_file(order: Order, watch: Watch) -> Written:

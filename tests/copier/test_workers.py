@@ -1,5 +1,6 @@
 """The threads that copy: cancel, stop and restart at a file's every stage."""
 
+import errno
 import os
 from collections.abc import Callable
 
@@ -62,6 +63,25 @@ def test_an_error_of_our_own_fails_the_file_and_the_thread_lives(place: Place) -
     assert ends(book) is TransferState.PARTIALSUCCESS
     assert "internal error" in book.transfer.outcomes[0].reason
     assert book.transfer.outcomes[5].state == "FULLSUCCESS"
+
+
+def test_an_error_at_close_does_not_end_the_thread_that_syncs(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    close, temps = os.close, place.target(0).parent
+
+    def told_late(fd: int) -> None:
+        name = os.readlink(f"/proc/self/fd/{fd}")
+        close(fd)
+        if os.path.dirname(name) == str(temps):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "close", told_late)
+    by = workers(Plain())
+    for number in range(2):
+        book = place.started(f"tag{number}", [place.item(number)])
+        enqueue(book, by=by)
+        assert ends(book) is TransferState.FULLSUCCESS
 
 
 def at_the_gate(place: Place, *, threads: int = 2) -> tuple[Book, Gate, Workers]:
