@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
+from poststage.cli.render import count
 from poststage.cli.survey import Part
 from poststage.errors import ExitCode
 from poststage.model import TransferState, Verdict
@@ -37,6 +38,8 @@ class Standing(Struct, frozen=True):
     """Whether one of them is damaged, and not only out of reach."""
     cut_off: int = 0
     """State files whose agent ended before all was recorded: nothing of them was started."""
+    open_directories: int = 0
+    """Those of `open_entries` that are directories."""
     lost: int = 0
     """Open entries of which the last run of finalize found nothing, with nothing running."""
     reason: str = ""
@@ -77,13 +80,14 @@ def standing(
         size_bytes=sum(part.size_bytes for part in readable),
         done_parts=sum(part.done for part in readable),
         recording=sum(part.held and not part.recorded for part in parts),
-        verdicts=dict(verdicts),
+        verdicts=dict(+verdicts),
         open_entries=sum(part.open_entries for part in readable if not part.cut_off),
         transfers=dict(Counter(state for state, _ in asked)),
         missing=_missing(seen, total),
         damage=tuple(bad[:_EXAMPLES]),
         damaged=any(part.damaged for part in parts),
         cut_off=sum(part.cut_off for part in parts),
+        open_directories=sum(part.open_directories for part in readable if not part.cut_off),
         lost=lost,
         reason=next((reason for _, reason in asked if reason), ""),
     )
@@ -138,12 +142,21 @@ def sentence(now: Standing) -> str:
     if now.verdicts:
         words.append(", ".join(f"{n} {verdict.value}" for verdict, n in now.verdicts.items()))
     if now.open_entries:
-        words.append(f"{now.open_entries} open" + (f", {now.lost} of them lost" * bool(now.lost)))
+        words.append(_open(now) + (f", {now.lost} of them lost" * bool(now.lost)))
     if now.missing:
         more = now.parts - now.parts_seen - len(now.missing)
         numbers = ", ".join(map(str, now.missing)) + (f" and {more} more" if more else "")
         words.append(f"not seen: part {numbers}")
     return "; ".join(words) or "nothing recorded"
+
+
+def _open(now: Standing) -> str:
+    """`8 open`; directories are named, since the column of files does not count them."""
+    files, directories = now.open_entries - now.open_directories, now.open_directories
+    if not directories:
+        return f"{files} open"
+    named = count(directories, "director/y/ies")
+    return f"{files} open and {named}" if files else f"{named} open"
 
 
 def code_of(now: Standing) -> ExitCode:

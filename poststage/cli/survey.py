@@ -44,12 +44,15 @@ class Part(Struct, frozen=True):
     size_bytes: int = 0
     """Of the regular files, a file of several names once."""
     verdicts: dict[Verdict, int] = {}
+    """Of files, and of directories that are not as they should be."""
     moves: bool = False
     """Whether it has regular files, which a backend moved."""
     moving: bool = False
     """Whether a regular file of it has no recorded verdict, so that its backend matters."""
     open_entries: int = 0
     """Entries without a recorded verdict; 0 in a file that is set aside."""
+    open_directories: int = 0
+    """Those of them that are directories."""
 
     @property
     def done(self) -> bool:
@@ -164,7 +167,8 @@ def read_part(dataset_dir_fd: int, name: bytes) -> Part:
 def _part(name: bytes, state: State) -> Part:
     head, entries = state.head, state.entries
     done = name.endswith(DONE_SUFFIX)
-    counted = Counter(ended.verdict for ended in state.ended.values())
+    files = sum(entry.kind is not Kind.DIRECTORY for entry in entries)
+    ended_directories = sum(entries[index].kind is Kind.DIRECTORY for index in state.ended)
     return Part(
         name,
         id=head.id,
@@ -174,13 +178,26 @@ def _part(name: bytes, state: State) -> Part:
         backend=head.backend,
         handle=state.handle,
         recorded=state.recorded,
-        files=sum(entry.kind is not Kind.DIRECTORY for entry in entries),
+        files=files,
         size_bytes=sum(entry.meta.size for entry in entries if entry.kind is Kind.FILE),
-        verdicts={Verdict.PUBLISHED: len(entries)} if done else dict(counted),
+        verdicts={Verdict.PUBLISHED: files} if done else _verdicts(state),
         moves=any(entry.kind is Kind.FILE for entry in entries),
         moving=not (done or head.backend == AXL)
         and any(e.kind is Kind.FILE and i not in state.ended for i, e in enumerate(entries)),
         open_entries=0 if done else len(entries) - len(state.ended),
+        open_directories=0 if done else len(entries) - files - ended_directories,
+    )
+
+
+def _verdicts(state: State) -> dict[Verdict, int]:
+    """As finalize counts: directories only where they are not as they should be."""
+    return dict(
+        Counter(
+            ended.verdict
+            for index, ended in state.ended.items()
+            if ended.verdict is not Verdict.PUBLISHED
+            or state.entries[index].kind is not Kind.DIRECTORY
+        )
     )
 
 

@@ -17,6 +17,7 @@ from poststage.statefile.axl import NEVER_DISPATCHED
 
 _LISTED = 20
 _WIDTH = 80
+_CHANGED = "/file or directory/files and directories"
 _INDENT = "  "
 _ROWS = 50
 _DETAILED = 20  # datasets whose problems are listed
@@ -156,6 +157,7 @@ def _advice(one: Problem) -> str:
 def _last_line(report: Report) -> None:
     changed = sum(one.changed for one in report.datasets)
     done = "would change" if report.dry_run else "changed"
-    what = f"{done} {render.count(changed, 'file')}" if changed or not report.dry_run else "plan"
+    number = render.count(changed, _CHANGED)
+    what = f"{done} {number}" if changed or not report.dry_run else "plan"
     meaning = EXIT_MEANING[ExitCode(report.exit_code)]
     say(f"\n{what} in {report.seconds:.1f} s; exit status {int(report.exit_code)}: {meaning}")

@@ -3,6 +3,7 @@
 import itertools
 
 import pytest
+from msgspec.structs import replace
 
 from poststage.cli.standing import advice, code_of, sentence, standing
 from poststage.cli.survey import Part
@@ -67,6 +68,22 @@ def test_what_needs_a_person_first_is_said_first() -> None:
     assert "damaged" in words(part(), damaged, one=unknown)
     unreadable = Part(b"1.state", damage="permission denied")
     assert "owner" in words(part(), unreadable, one=unknown)
+
+
+@pytest.mark.parametrize(
+    ("entries", "directories", "words"),
+    [(8, 0, "8 open"), (8, 4, "4 open and 4 directories"), (1, 1, "1 directory open")],
+)
+def test_open_directories_are_told_apart_from_files(
+    entries: int, directories: int, words: str
+) -> None:
+    one = replace(part(open_entries=entries), open_directories=directories)
+    assert words == sentence(standing(b"x", [one, part(1, done=True)], {})).split("; ")[1]
+
+
+def test_a_part_of_directories_alone_adds_no_number_of_none() -> None:
+    one = replace(part(1, done=True), verdicts={Verdict.PUBLISHED: 0})
+    assert sentence(standing(b"x", [part(), one], {})) == "1 open"
 
 
 def test_missing_parts_are_named_a_few_and_counted() -> None:

@@ -9,7 +9,7 @@ from poststage.cli import survey
 from poststage.errors import UsageError
 from poststage.model import Verdict
 from tests.cli.run import done, failed, put, running
-from tests.vectors.words import HEAD, entry, recorded
+from tests.vectors.words import HEAD, entry, recorded, verdict
 
 
 def parts(state_dir: Path) -> list[survey.Part]:
@@ -25,7 +25,17 @@ def test_a_file_is_summed_up_in_numbers(tmp_path: Path) -> None:
     put(tmp_path / "x" / "0.state", HEAD, *kinds, recorded(3))
     (one,) = parts(tmp_path)
     assert (one.files, one.size_bytes, one.open_entries, one.moving) == (2, 12, 3, True)
-    assert not one.closed
+    assert (one.open_directories, one.closed) == (1, False)
+
+
+def test_directories_are_counted_as_finalize_counts_them(tmp_path: Path) -> None:
+    kinds = [entry(), entry("directory", b"d"), entry("directory", b"e"), recorded(3)]
+    ends = [verdict(0, "published", count=2), verdict(2, "failed", reason="no space")]
+    put(tmp_path / "x" / "0.state", HEAD, *kinds, *ends)
+    put(tmp_path / "y" / "0.done", HEAD, *kinds, verdict(0, "published", count=3))
+    open_part, done_part = parts(tmp_path)
+    assert open_part.verdicts == {Verdict.PUBLISHED: 1, Verdict.FAILED: 1}
+    assert done_part.verdicts == {Verdict.PUBLISHED: 1}
 
 
 def test_what_is_set_aside_is_published_whatever_verdicts_it_carries(tmp_path: Path) -> None:

@@ -113,9 +113,9 @@ def test_the_last_line_says_what_was_changed_and_the_exit_status(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     last = printed(capsys, replace(DONE, changed=1)).splitlines()[-1]
-    assert last == "changed 1 file in 1.2 s; exit status 0: all done"
+    assert last == "changed 1 file or directory in 1.2 s; exit status 0: all done"
     last = printed(capsys, replace(DONE, changed=2), dry_run=True).splitlines()[-1]
-    assert last.startswith("would change 2 files")
+    assert last.startswith("would change 2 files and directories in")
 
 
 def test_an_empty_statedir_is_said_to_be_one(capsys: pytest.CaptureFixture[str]) -> None:
