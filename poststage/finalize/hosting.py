@@ -6,6 +6,7 @@ without a word, they are taken up again by those who are left.
 
 import os
 import threading
+import time
 from collections.abc import Callable
 from itertools import count
 
@@ -89,8 +90,9 @@ class Guests:
         while not self._ended:
             try:
                 line = self._ear.next()
-            except OSError:
-                return
+            except OSError:  # closed; or too few descriptors for a moment
+                time.sleep(_LOOK_S)
+                continue
             if line is not None:
                 threading.Thread(target=self._serve, args=(line,), daemon=True).start()
 

@@ -11,13 +11,13 @@ import secrets
 import socket
 from collections.abc import Mapping
 from contextlib import suppress
-from multiprocessing import AuthenticationError
-from multiprocessing.connection import Client, Connection, Listener
+from multiprocessing.connection import Connection
 
 import msgspec
 from msgspec import Struct
 
 from poststage.durable import atomic, fsops
+from poststage.finalize import greeting
 from poststage.finalize.pending import Pending
 from poststage.finalize.tally import Sums, Tally
 from poststage.finalize.window import Result
@@ -120,25 +120,28 @@ class Ear:
 
     def __init__(self) -> None:
         self._key = secrets.token_bytes(32)
-        self._listener = Listener(("", 0), backlog=_BACKLOG, authkey=self._key)
+        self._listener = socket.create_server(("", 0), backlog=_BACKLOG)
 
     def leave_word(self, state_dir_fd: int) -> None:
         """Write into STATEDIR where it is. OSError: nobody will come."""
         host = socket.gethostname()
         found = socket.getaddrinfo(host, None, socket.AF_INET, socket.SOCK_STREAM)
         addresses = sorted({str(one[4][0]) for one in found})
-        word = _Word(host, addresses, int(self._listener.address[1]), self._key)
+        word = _Word(host, addresses, int(self._listener.getsockname()[1]), self._key)
         _leave(state_dir_fd, word)
 
     def next(self) -> Line | None:
         """The next one who knows the key; None for one who does not. OSError once it is closed."""
+        sock, _ = self._listener.accept()
         try:
-            return Line(self._listener.accept())
-        except (AuthenticationError, EOFError):
+            return Line(greeting.welcome(sock, self._key))
+        except (OSError, EOFError):
             return None
 
     def close(self) -> None:
         """Listen no more."""
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)  # who waits in `next` hears of it
         with suppress(OSError):
             self._listener.close()
 
@@ -150,8 +153,8 @@ def call(state_dir_fd: int) -> Line | None:
         return None
     near = word.host == socket.gethostname()
     for address in ["127.0.0.1"] if near else [word.host, *word.addresses]:
-        with suppress(OSError, AuthenticationError, EOFError):
-            return Line(Client((address, word.port), authkey=word.key))
+        with suppress(OSError, EOFError):
+            return Line(greeting.call(address, word.port, word.key))
     return None
 
 
@@ -185,7 +188,8 @@ def _read(state_dir_fd: int) -> _Word | None:
     except OSError:
         return None
     try:
-        if not fsops.is_regular(os.fstat(fd)):
+        info = os.fstat(fd)
+        if not fsops.is_regular(info) or info.st_uid != os.geteuid():  # who leads us is our own
             return None
         return msgspec.msgpack.decode(os.pread(fd, _WORD_MAX, 0), type=_Word)
     except (OSError, ValueError):

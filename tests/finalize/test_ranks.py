@@ -1,12 +1,12 @@
 """How ranks know of each other and what they say; nobody else is heard."""
 
 import os
+import socket
+import struct
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from multiprocessing import AuthenticationError
-from multiprocessing.connection import Client
 from pathlib import Path
 
 import msgspec
@@ -14,7 +14,7 @@ import pytest
 
 from poststage.durable import fsops
 from poststage.errors import ExitCode
-from poststage.finalize import ranks
+from poststage.finalize import greeting, ranks
 from poststage.finalize.ranks import Done, Ear, Line, Rank, Task
 from poststage.finalize.tally import Tally
 from poststage.finalize.window import Result
@@ -87,18 +87,70 @@ def test_what_one_says_the_other_hears(ear: Ear, state_dir: int) -> None:
     theirs.close()
 
 
-def test_who_does_not_know_the_key_is_not_heard(ear: Ear, state_dir: int, tmp_path: Path) -> None:
+def port_of(state_dir: int) -> int:
+    """Where rank 0 has said it listens."""
+    fd = os.open(ranks.WORD, os.O_RDONLY, dir_fd=state_dir)
+    with open(fd, "rb") as word:
+        _, _, port, _ = msgspec.msgpack.decode(word.read())
+    return int(port)
+
+
+def test_who_does_not_know_the_key_is_not_heard(ear: Ear, state_dir: int) -> None:
     ear.leave_word(state_dir)
-    _, _, port, _ = msgspec.msgpack.decode((tmp_path / os.fsdecode(ranks.WORD)).read_bytes())
+    refused: list[bool] = []
 
     def strange() -> None:
-        with suppress(AuthenticationError, OSError, EOFError):
-            Client(("127.0.0.1", port), authkey=b"guessed").close()
+        with suppress(OSError, EOFError):
+            greeting.call("127.0.0.1", port_of(state_dir), b"guessed").close()
+        refused.append(True)
 
     calling = threading.Thread(target=strange)
     calling.start()
     assert ear.next() is None
     calling.join(30)
+    assert refused
+
+
+@pytest.mark.parametrize(
+    "said",
+    [b"", b"GET / HTTP/1.0\r\n\r\n", b"\xff" * 12, struct.pack("!i", 1 << 30)],
+    ids=["nothing", "another protocol", "endless", "too much"],
+)
+def test_strangers_do_not_keep_a_rank_from_being_heard(
+    ear: Ear, state_dir: int, said: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(greeting, "_PATIENCE_S", 1)
+    ear.leave_word(state_dir)
+    with socket.create_connection(("127.0.0.1", port_of(state_dir))) as stranger:
+        stranger.sendall(said)
+        assert ear.next() is None
+        for line in met(ear, state_dir):
+            line.close()
+
+
+def test_who_waits_for_a_rank_hears_that_it_is_over(ear: Ear, state_dir: int) -> None:
+    heard: list[str] = []
+
+    def waiting() -> None:
+        with suppress(OSError):
+            ear.next()
+        heard.append("over")
+
+    listening = threading.Thread(target=waiting, daemon=True)
+    listening.start()
+    ear.close()
+    listening.join(30)
+    assert heard == ["over"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives a file away")
+def test_a_word_of_somebody_else_is_not_followed(ear: Ear, state_dir: int, tmp_path: Path) -> None:
+    ear.leave_word(state_dir)
+    os.chown(tmp_path / os.fsdecode(ranks.WORD), 12345, -1)
+    assert ranks.call(state_dir) is None
+    ranks.leave_last_word(state_dir)
+    os.chown(tmp_path / os.fsdecode(ranks.WORD), 12345, -1)
+    assert not ranks.is_over(state_dir, time.time())
 
 
 def test_the_word_is_for_its_owner_alone(ear: Ear, state_dir: int, tmp_path: Path) -> None:
