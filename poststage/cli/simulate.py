@@ -1,6 +1,7 @@
 """`poststage simulate`: how long finalize takes on a file system, before there is a job."""
 
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
@@ -10,6 +11,7 @@ import click
 from msgspec import to_builtins
 
 from poststage import config
+from poststage.cli import render, runs
 from poststage.cli.common import emit_json, exit_on_error, json_option, site_option
 from poststage.cli.values import PATH, SECONDS, Number
 from poststage.errors import UsageError
@@ -18,6 +20,13 @@ from poststage.simulate.run import Measured, Projection, simulate, simulated
 from poststage.simulate.tree import Shape
 
 _LATENCY_MAX_MS = 60_000
+_SHARE_LEAST = 0.001
+_FILES_MAX = 100_000_000
+_BASIS = {
+    "line": "(projected by a straight line through the two that were measured)",
+    "proportion": "(projected in proportion to the largest that was measured, which is rather too "
+    "long than too short: so small, it does not show what grows; a larger --sample does)",
+}
 _MANY = click.IntRange(min=1, max=10_000_000)
 
 
@@ -95,35 +104,51 @@ def simulate_command(
         settings = config.load(site)
         options = options_of(simulated(settings), publish=publish, deadline_s=deadline_s, jobs=jobs)
         shape = Shape(ranks, files, size)
-        if ranks * files > 100_000_000:
-            raise UsageError(f"simulate: {ranks * files} files; nothing was made")
+        if ranks * files > _FILES_MAX:
+            raise UsageError(
+                f"simulate: {ranks:,} ranks of {files:,} files each are more than "
+                f"{_FILES_MAX:,} files; nothing was made",
+                hint="time grows with the files: ask for fewer ranks or files, and multiply",
+            )
         found = simulate(
             where or Path(), shape, options, sample=sample, latency_s=latency_ms / 1000
         )
         if as_json:
             emit_json(to_builtins(found))
             return
-        for line in _lines(found, latency_ms, settings.timeout_s or options.deadline_s):
-            click.echo(line)
+        limit_s = runs.seconds(_as_a_hook(settings, deadline_s), settings)
+        for line in _lines(found, latency_ms, limit_s):
+            click.echo(render.wrapped(line, sys.stdout))
+
+
+def _as_a_hook(settings: config.Settings, deadline_s: float | None) -> runs.Asked:
+    return runs.Asked((), settings.scheduler, None, None, deadline_s)
 
 
 def _lines(found: Projection, latency_ms: float, limit_s: float) -> Iterator[str]:
     if latency_ms:
         yield f"each call of the file system was held back by {latency_ms:g} ms"
     for one in found.measured:
-        yield _line("measured ", one, "")
+        yield _line("measured ", one)
     if not found.is_measured:
-        whole = Measured(found.ranks, found.files, found.seconds)
-        yield _line("projected", whole, ", by a straight line through these two")
-    share = found.seconds / limit_s if limit_s else 0.0
-    yield f"that is {share:.1%} of the {limit_s:g} s which this site's settings allow"
+        yield _line("projected", Measured(found.ranks, found.files, found.seconds))
+        yield _BASIS[found.basis]
+    yield _share(found.seconds, limit_s)
 
 
-def _line(how: str, one: Measured, basis: str) -> str:
+def _share(seconds: float, limit_s: float) -> str:
+    if not limit_s:
+        return "and finalize is given no time at all: see `poststage site check`"
+    share = seconds / limit_s
+    words = f"{share:,.1%}" if share >= _SHARE_LEAST else "less than 0.1%"
+    return f"that is {words} of the {limit_s:g} s that finalize is given after a job"
+
+
+def _line(how: str, one: Measured) -> str:
     rate = one.files / one.seconds if one.seconds else 0.0
     return (
-        f"{how} {one.ranks:>10,} ranks {one.files:>12,} files "
-        f"{one.seconds:>10.2f} s {rate:>10,.0f} files/s{basis}"
+        f"{how} {one.ranks:>10,} ranks {one.files:>11,} files "
+        f"{one.seconds:>10,.2f} s {rate:>9,.0f} files/s"
     )
 
 

@@ -24,6 +24,7 @@ from poststage.simulate.moved import NAME
 from poststage.simulate.tree import Shape
 
 _FEWEST = 4  # times smaller is the second sample, which tells what does not grow
+_GREW = 1.5  # times as long as the smaller one, else noise is most of what the two differ by
 
 
 class Measured(Struct, frozen=True):
@@ -43,11 +44,13 @@ class Projection(Struct, frozen=True):
     files: int
     seconds: float
     measured: tuple[Measured, ...]
+    basis: str
+    """`measured`, a `line` through both sizes, or in `proportion` to the larger."""
 
     @property
     def is_measured(self) -> bool:
         """Whether nothing was extrapolated."""
-        return self.measured[-1].ranks == self.ranks
+        return self.basis == "measured"
 
 
 def simulated(settings: Settings) -> Settings:
@@ -69,25 +72,33 @@ def simulate(
         RunAgainError: the simulated files were not all published, or could not be made.
     """
     ranks = min(shape.ranks, sample or shape.ranks)
-    sizes = [ranks] if ranks == shape.ranks else [max(1, ranks // _FEWEST), ranks]
+    smaller = [max(1, ranks // _FEWEST)] if 1 < ranks < shape.ranks else []
     measured = tuple(
-        _measured(where, replace(shape, ranks=size), options, latency_s) for size in sizes
+        _measured(where, replace(shape, ranks=size), options, latency_s)
+        for size in [*smaller, ranks]
     )
-    return Projection(
-        shape.ranks, shape.ranks * shape.files, projected(measured, shape.ranks), measured
-    )
+    seconds, files = projected(measured, shape.ranks), shape.ranks * shape.files
+    return Projection(shape.ranks, files, seconds, measured, _basis(measured, shape.ranks))
 
 
 def projected(measured: tuple[Measured, ...], ranks: int) -> float:
     """Seconds for `ranks`, by a straight line through the first and the last of `measured`.
 
-    Never less than the last: a noise that makes the larger one faster says nothing.
+    In proportion to the last where both took nearly as long: a line through noise would give
+    a million ranks no time at all, and this errs on the side of too much.
     """
     first, last = measured[0], measured[-1]
-    if last.ranks == ranks or last.ranks == first.ranks:
+    if _basis(measured, ranks) != "line":
         return last.seconds * ranks / last.ranks
     slope = (last.seconds - first.seconds) / (last.ranks - first.ranks)
-    return last.seconds + max(slope, 0.0) * (ranks - last.ranks)
+    return last.seconds + slope * (ranks - last.ranks)
+
+
+def _basis(measured: tuple[Measured, ...], ranks: int) -> str:
+    first, last = measured[0], measured[-1]
+    if last.ranks == ranks:
+        return "measured"
+    return "line" if last.seconds >= _GREW * first.seconds and first is not last else "proportion"
 
 
 def _measured(where: Path, shape: Shape, options: Options, latency_s: float) -> Measured:
@@ -101,7 +112,8 @@ def _measured(where: Path, shape: Shape, options: Options, latency_s: float) -> 
         fact = tree.wrong(top, shape)
         if fact:
             raise RunAgainError(
-                f"{shown(os.fsencode(top))}: {fact} after {seconds:.1f} s; no time is told",
+                f"{shown(os.fsencode(top))}: {fact} after {seconds:.1f} s of the "
+                f"{options.deadline_s:g} s that it had; no time is told, and what was made is gone",
                 hint=f"finalize says: {reason([report])}",
             )
     return Measured(shape.ranks, shape.ranks * shape.files, seconds)

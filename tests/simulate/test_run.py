@@ -43,7 +43,7 @@ def test_nothing_of_it_stays(tmp_path: Path) -> None:
 
 
 def test_what_is_not_published_in_time_has_no_time_and_does_not_stay(tmp_path: Path) -> None:
-    with pytest.raises(RunAgainError, match="no time is told") as told:
+    with pytest.raises(RunAgainError, match="of the 0 s that it had; no time is told") as told:
         simulate(tmp_path, Shape(3, 1), options(deadline_s=0.0), sample=0)
     assert told.value.hint.startswith("finalize says: ts.0: ")
     assert list(tmp_path.iterdir()) == []
@@ -82,8 +82,17 @@ def test_the_time_grows_along_the_line_through_both_sizes() -> None:
 
 
 def test_what_does_not_grow_is_not_multiplied_with_it() -> None:
-    assert projected((measured(10, 1.0), measured(20, 1.0)), 1000) == pytest.approx(1.0)
+    assert projected((measured(10, 2.0), measured(20, 3.0)), 1000) == pytest.approx(101.0)
 
 
-def test_noise_projects_no_less_than_was_measured() -> None:
-    assert projected((measured(10, 2.0), measured(20, 1.0)), 1000) == pytest.approx(1.0)
+@pytest.mark.parametrize("larger", [0.04, 0.05, 0.059])
+def test_noise_is_no_line_to_project_by(larger: float) -> None:
+    """A million ranks in the time of two is what a straight line would make of it."""
+    found = projected((measured(1, 0.04), measured(2, larger)), 1_000_000)
+    assert found == pytest.approx(larger * 500_000)
+
+
+def test_a_sample_of_one_rank_is_measured_once(tmp_path: Path) -> None:
+    found = simulate(tmp_path, Shape(10, 1), options(), sample=1)
+    assert ([one.ranks for one in found.measured], found.basis) == ([1], "proportion")
+    assert found.seconds == pytest.approx(10 * found.measured[0].seconds)
