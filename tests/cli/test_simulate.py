@@ -39,7 +39,8 @@ def test_the_time_that_it_is_held_against_is_the_one_of_a_hook(tmp_path: Path) -
     """The smaller of the site's two, which its scheduler's limit alone is not."""
     site = tmp_path / "site.toml"
     site.write_text(
-        '[finalize]\ndeadline_s = 900\n[scheduler]\nname = "slurm"\ntimeout_s = 500\nmargin_s = 60\n'
+        '[finalize]\ndeadline_s = 900\n[scheduler]\nname = "slurm"\ntimeout_s = 500\n'
+        "margin_s = 60\n"
     )
     words = ("simulate", "--ranks", 1, "--on", tmp_path, "--site", site)
     assert "of the 440 s that" in run(*words).out
