@@ -19,6 +19,7 @@ from poststage.finalize.window import Result, Windows
 from poststage.names import shown
 
 _LOOK_S = 0.2
+_GONE_LOOK_S = 0.02
 _LOOK_FIRST_S, _LOOK_MOST_S = 0.05, 1.0  # between two looks for rank 0's word
 
 
@@ -32,17 +33,29 @@ def help_finalize(
 
     Raises: as `finalize_dir`.
     """
-    run = Run(state_dir.absolute(), options, stop)
+    helper = _Helper(state_dir.absolute(), options, stop)
     try:
-        code = _Helper(run, stop).code()
+        code = helper.code()
     finally:
-        run.close()
+        helper.close()
     return Report(shown(os.fsencode(state_dir)), code, ())
 
 
 class _Helper:
-    def __init__(self, run: Run, stop: Callable[[], bool]) -> None:
-        self._run, self._stop, self._began = run, stop, time.time()
+    def __init__(self, state_dir: Path, options: Options, stop: Callable[[], bool]) -> None:
+        self._stop, self._began, self._looked = stop, time.time(), 0.0
+        self._works_for: ranks.Line | None = None
+        self._gone = False
+        self._run = Run(state_dir, options, self._stops)
+        self.close = self._run.close
+
+    def _stops(self) -> bool:
+        """Whether to stop at the next file: asked to, or rank 0 has gone. The lock was its own,
+        so another run may have begun; while a task is worked on it says nothing else."""
+        now = time.monotonic()
+        if self._works_for is not None and not self._gone and now - self._looked >= _GONE_LOOK_S:
+            self._looked, self._gone = now, self._works_for.is_heard(0)
+        return self._gone or self._stop()
 
     def code(self) -> ExitCode:
         """Help rank 0 as long as there is something to do."""
@@ -86,12 +99,12 @@ class _Helper:
                     task = line.task()
                     if not task.files:
                         return True
-                    line.send(ranks.done_of(self._worked(task)))
+                    line.send(ranks.done_of(self._worked(task, line)))
         except (OSError, EOFError, msgspec.DecodeError):
             return False
         return False
 
-    def _worked(self, task: ranks.Task) -> Result:
+    def _worked(self, task: ranks.Task, line: ranks.Line) -> Result:
         base, held = os.fsencode(self._run.state_dir), set(task.held)
         some = [ranks.pending_of(directory, name, base) for directory, name in task.files]
 
@@ -99,4 +112,8 @@ class _Helper:
             return windows.run(few, wait=task.wait, held=held.__contains__)
 
         chosen = crew(self._run.options.jobs, len(some), self._run.call_s(some))
-        return shared_out(self._run.lent_windows, some, chosen, visit, self._stop)
+        self._works_for = line
+        try:
+            return shared_out(self._run.lent_windows, some, chosen, visit, self._stops)
+        finally:
+            self._works_for = None

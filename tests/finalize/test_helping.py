@@ -3,13 +3,20 @@
 import os
 import threading
 import time
+from collections.abc import Callable, Collection
 
+import pytest
+
+from poststage.durable import fsops
 from poststage.errors import ExitCode
-from poststage.finalize import ranks
+from poststage.finalize import helping, ranks
 from poststage.finalize.helping import help_finalize
 from poststage.finalize.hosting import listening
-from poststage.finalize.parallel import Taking
+from poststage.finalize.parallel import Crew, Make, Taking, Visit
+from poststage.finalize.pending import Pending
+from poststage.finalize.ranks import Line
 from poststage.finalize.run import finalize_dir
+from poststage.finalize.window import Result
 from poststage.model import Verdict
 from tests.finalize.house import House, Vendor, is_published
 
@@ -61,6 +68,43 @@ def test_it_works_on_what_it_is_given_until_it_is_told_that_it_is_over(
     assert codes == [ExitCode.OK]
     assert report.files == {Verdict.PUBLISHED.value: 6}
     assert all(is_published(house.entry(f"f{part}")) for part in range(6))
+
+
+def test_it_stops_when_the_first_rank_goes_for_the_lock_went_with_it(
+    house: House, vendor: Vendor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arrived(house, vendor, 2)
+    stopped: list[bool] = []
+    first: list[Line] = []
+
+    def work(
+        make: Make, some: Collection[Pending], chosen: Crew, visit: Visit, stop: Callable[[], bool]
+    ) -> Result:
+        assert not stop()
+        first[0].close()
+        end = time.monotonic() + 30
+        while not stop() and time.monotonic() < end:
+            pass
+        stopped.append(time.monotonic() < end and stop())
+        return Result({}, [], [])
+
+    monkeypatch.setattr(helping, "shared_out", work)
+    options, ear = vendor.options(), ranks.Ear()
+    fd = fsops.open_dir(os.fsencode(house.state))
+    ear.leave_word(fd)
+    codes: list[ExitCode] = []
+    helper = threading.Thread(
+        target=lambda: codes.append(help_finalize(house.state, options).exit_code)
+    )
+    helper.start()
+    line = ear.next()
+    assert line is not None
+    first.append(line)
+    line.send(ranks.Task(False, [(b"d", b"0.state"), (b"d", b"1.state")]))
+    helper.join(60)
+    assert (stopped, codes) == ([True], [ExitCode.RUN_AGAIN])
+    ear.close()
+    os.close(fd)
 
 
 def test_the_first_rank_alone_does_it_all(house: House, vendor: Vendor) -> None:
