@@ -13,8 +13,10 @@ from poststage.cli.common import emit_json_list, exit_on_error, json_option
 from poststage.cli.values import PATH
 from poststage.durable import fsops
 from poststage.errors import PermissionRefusedError, StateFileError, UsageError
+from poststage.finalize.scan import part_of
 from poststage.model import Ended, Entry, State
 from poststage.names import shown
+from poststage.statefile import layout
 from poststage.statefile.anyone import read_up_to_damage
 from poststage.statefile.axl import NEVER_DISPATCHED
 from poststage.statefile.value import entry_values, outline
@@ -62,7 +64,7 @@ def _read(path: Path) -> tuple[State | None, str]:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
         dir_fd = fsops.open_dir(os.fsencode(path.parent))
     except tuple(_UNREADABLE) as error:
-        raise _UNREADABLE[type(error)](f"{path}: {error.strerror}") from error
+        raise _UNREADABLE[type(error)](f"{path}: {error.strerror}", hint=_hint(path)) from error
     try:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             raise UsageError(f"{path}: is not a regular file", hint="name one state file")
@@ -70,6 +72,20 @@ def _read(path: Path) -> tuple[State | None, str]:
     finally:
         os.close(fd)
         os.close(dir_fd)
+
+
+def _hint(path: Path) -> str:
+    """Where else the part lies that `path` names: set aside, or in a directory of 256 parts."""
+    part = part_of(os.fsencode(path.name))
+    if part is None:
+        return ""
+    state, place = layout.state_name(part), layout.place_of(part)
+    top = path.parent.parent if layout.is_place(os.fsencode(path.parent.name)) else path.parent
+    for name in (state, layout.done_name(state)):
+        for other in (top / os.fsdecode(name), top / os.fsdecode(place) / os.fsdecode(name)):
+            if other != path and os.path.isfile(other):
+                return f"that part is {shown(os.fsencode(other))}"
+    return ""
 
 
 def _document(path: Path, state: State | None, damage: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from poststage import config
 from poststage.agent import known, poll, zombie
 from poststage.agent.known import Known, Probes
 from poststage.backends.base import Answer
-from poststage.cli import foreign
+from poststage.cli import alike, foreign
 from poststage.cli.common import (
     dataset_option,
     dir_option,
@@ -147,20 +147,23 @@ def read(state_dir: Path, dataset: str | None) -> tuple[list[Known], set[ExitCod
 def show(
     transfers: Sequence[Known], answers: Mapping[bytes, Answer], *, as_json: bool, others: bool
 ) -> None:
-    """One line a transfer, on stderr; or one JSON document on stdout.
+    """How each stands, on stderr; or one JSON document on stdout.
 
     `others`: there are some that are told of already.
     """
     if as_json:
         emit_json([_document(one, answers[one.path]) for one in transfers])
         return
-    for one in transfers:
-        answer = answers[one.path]
-        said = shown(reason_of(answer))
-        reason = f": {said}" if said else ""
-        say(f"{shown(one.dataset) or '?'} part {one.part}: {answer.state.value}{reason}")
+    for line in alike.lines(_said(one, answers[one.path]) for one in transfers):
+        say(line)
     if not (transfers or others):
         say("no open transfers")
+
+
+def _said(one: Known, answer: Answer) -> tuple[str, int, str]:
+    said = shown(reason_of(answer))
+    reason = f": {said}" if said else ""
+    return shown(one.dataset) or "?", one.part, f"{answer.state.value}{reason}"
 
 
 def reason_of(answer: Answer) -> str:

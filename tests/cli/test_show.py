@@ -129,3 +129,27 @@ def test_every_good_vector_is_shown(tmp_path: Path) -> None:
         ended = run("show", path)
         assert ended.code == 0, name
         assert json.dumps(ended.out).isascii()
+
+
+@pytest.mark.parametrize(
+    ("is_in", "asked"),
+    [
+        ("7.done", "7.state"),
+        ("7.done", "0.parts/7.state"),
+        ("0.parts/7.state", "7.state"),
+        ("0.parts/7.state", "1.parts/7.state"),
+        ("0.parts/7.done", "0.parts/7.state"),
+    ],
+)
+def test_a_part_that_lies_elsewhere_is_found(tmp_path: Path, is_in: str, asked: str) -> None:
+    path = put(tmp_path / "x" / is_in, head("x", 7, 300), entry(), recorded(1), HANDLE, STARTED)
+    (path.parent.parent / "1.parts").mkdir(exist_ok=True)
+    ended = run("show", tmp_path / "x" / asked)
+    assert ended.code == 2
+    assert f"hint: that part is {path}\n" in ended.err
+
+
+def test_a_part_that_is_nowhere_has_no_hint(tmp_path: Path) -> None:
+    for name in ("7.state", "x.state"):
+        ended = run("show", tmp_path / name)
+        assert (ended.code, "hint" in ended.err) == (2, False)
