@@ -2,7 +2,9 @@
 
 import errno
 import os
+import resource
 import stat
+import sys
 from collections import OrderedDict
 from collections.abc import Callable
 
@@ -11,9 +13,22 @@ from poststage.errors import PermissionRefusedError
 from poststage.names import is_absolute, shown, split
 
 OPEN_MAX = 256  # descriptors; well below the usual soft limit of 1024
+_OPEN_LEAST = 4
+_OPEN_SHARE = 8  # of all descriptors; two caches have so many, and a batch twice that
 _MAYBE_ROOTS_LINK = frozenset({errno.ELOOP, errno.ENOTDIR})
 _PARENTS_MAX = 4
 _LINKS_MAX = 40  # symlinks on the way to one name, path_resolution(7)
+
+
+def descriptors() -> int:
+    """How many this process may have open."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return sys.maxsize if soft == resource.RLIM_INFINITY else soft
+
+
+def open_most(threads: int) -> int:
+    """How many directories a cache of one of `threads` may keep open."""
+    return max(_OPEN_LEAST, min(OPEN_MAX, descriptors() // _OPEN_SHARE) // threads)
 
 
 class Dirs:

@@ -19,6 +19,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from poststage.errors import ExitCode
+from poststage.finalize.dirs import descriptors
 from poststage.finalize.pending import Pending
 from poststage.finalize.privs import die_with_parent
 from poststage.finalize.window import Result, Windows, tally_of
@@ -28,6 +29,7 @@ from poststage.model import Verdict
 _WORTH_A_PROCESS = 1024  # state files; a fork and its own open directories cost some ms
 _PROCESSES_MOST = 8
 _THREADS_MOST = 64  # of one process: more are no faster
+_DESCRIPTORS_LEAST = 16  # of one thread
 _SLOW_S = 100e-6  # a call that takes longer waits for somebody else
 _WAIT_A_THREAD_S = 20e-6  # of a call's time is the interpreter's, and one thread's at a time
 _STATES_AT_ONCE = 64  # taken by a thread, of all that are left
@@ -54,7 +56,8 @@ def crew(jobs: int, states: int, call_s: float) -> Crew:
         return Crew(max(1, min(jobs or few, states)), 1)
     many = jobs or min(_THREADS_MOST, int(call_s / _WAIT_A_THREAD_S))
     processes = min(-(-many // _THREADS_MOST), max(1, states))
-    return Crew(processes, -(-many // processes))
+    most = max(1, descriptors() // _DESCRIPTORS_LEAST)
+    return Crew(processes, min(most, -(-many // processes)))
 
 
 class Host(Protocol):

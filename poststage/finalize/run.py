@@ -17,7 +17,7 @@ from poststage.errors import (
     worst,
 )
 from poststage.finalize import records, requeue, whole
-from poststage.finalize.dirs import OPEN_MAX
+from poststage.finalize.dirs import open_most
 from poststage.finalize.hosting import Guests, listening
 from poststage.finalize.listed import Listed, by_directory
 from poststage.finalize.options import LOCKED, Options
@@ -35,7 +35,6 @@ from poststage.statefile.layout import LOCK_NAME
 _POLL_FIRST_S = 0.05
 _POLL_MOST_S = 2.0
 _LOCK_SLICE_S = 0.2
-_OPEN_LEAST = 4  # directories of one thread
 _LOOK_EACH = 4  # files; a look whether to stop takes as long as a system call
 
 
@@ -241,7 +240,7 @@ class Run:
             self.options,
             _every(_LOOK_EACH, stopped),
             probes=probes,
-            open_max=max(_OPEN_LEAST, OPEN_MAX // threads),
+            open_max=open_most(threads),
         )
 
     def _quiet(self, directory: bytes) -> bool:

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import resource
 import stat
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import pytest
 from poststage.errors import ExitCode, PoststageError, RunAgainError, UsageError
 from poststage.finalize import window
 from poststage.finalize.report import Report
-from poststage.finalize.run import finalize_dir
+from poststage.finalize.run import Run, finalize_dir
 from poststage.model import Entry, Kind
 from poststage.simulate import tree
 from poststage.simulate.tree import Shape
@@ -160,6 +161,28 @@ def test_damage_comes_before_a_person_and_a_person_before_another_run(
     assert run(house, vendor).exit_code is ExitCode.DATA
 
 
+@pytest.mark.parametrize("call_s", [0.0, 1.0], ids=["by itself", "many threads"])
+def test_with_few_descriptors_many_directories_are_done_in_one_run(
+    house: House, vendor: Vendor, monkeypatch: pytest.MonkeyPatch, call_s: float
+) -> None:
+    monkeypatch.setattr(Run, "call_s", lambda self, pending: call_s)
+    names = [f"{index}/f" for index in range(150)]
+    for part in range(5):
+        entries = [house.entry(name, index) for index, name in enumerate(names[part::5])]
+        for entry in entries:
+            (house.dst / entry.destination.split(b"/")[-2].decode()).mkdir()
+            house.moved(entry)
+        house.write(*entries, part=part, parts=5, handle=vendor.says(part))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (96, hard))
+    try:
+        report = finalize_dir(house.state, vendor.options(jobs=0))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert report.exit_code is ExitCode.OK
+    assert report.datasets[0].files == {"published": 150}
+
+
 def test_a_lock_that_cannot_be_made_is_told_with_its_cause(house: House, vendor: Vendor) -> None:
     arrived(house, vendor, house.entry())
     (house.state / ".finalize.lock").mkdir()
@@ -242,7 +265,7 @@ import sys
 from pathlib import Path
 from poststage import config
 from poststage.finalize.options import options_of
-from poststage.finalize.run import finalize_dir
+from poststage.finalize.run import Run, finalize_dir
 report = finalize_dir(Path(sys.argv[1]), options_of(config.load(Path(sys.argv[2])), jobs=1))
 peak = next(line for line in open("/proc/self/status") if line.startswith("VmHWM"))
 print(int(report.exit_code), *report.datasets[0].files.values(), peak.split()[1])
