@@ -2,6 +2,7 @@
 
 import logging
 import queue
+import resource
 import threading
 import time
 from contextlib import suppress
@@ -17,7 +18,8 @@ from poststage.model import TransferState
 
 _log = logging.getLogger("poststage.copier")
 _Task = tuple[Book, ItemRecord, int]
-_BATCH = 128  # files that are written and wait; each has two descriptors
+_BATCH = 128  # files that are written and wait, and as many that are synced
+_BATCH_SHARE = 8  # of all descriptors: each file has two
 
 
 class Workers:
@@ -29,7 +31,10 @@ class Workers:
     def __init__(self, manners: Manners, *, threads: int, prove_bytes: int) -> None:
         self._manners, self._prove_bytes = manners, prove_bytes
         self._tasks: queue.SimpleQueue[_Task] = queue.SimpleQueue()
-        self._written: queue.Queue[Pending] = queue.Queue(_BATCH)
+        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        few = _BATCH if soft == resource.RLIM_INFINITY else min(_BATCH, soft // _BATCH_SHARE)
+        self._batch = max(1, few)
+        self._written: queue.Queue[Pending] = queue.Queue(self._batch)
         self._threads = [
             threading.Thread(target=self._work, name=f"copy-{number}", daemon=True)
             for number in range(threads)
@@ -120,7 +125,7 @@ class Workers:
         while True:
             batch = [self._written.get()]
             with suppress(queue.Empty):
-                while len(batch) < _BATCH:
+                while len(batch) < self._batch:
                     batch.append(self._written.get_nowait())
             found: dict[Book, list[tuple[ItemRecord, OutcomeRecord | None]]] = {}
             for one, record in zip(batch, self._settled(batch), strict=True):

@@ -2,6 +2,8 @@
 
 import errno
 import os
+import resource
+import threading
 from collections.abc import Callable
 
 import pytest
@@ -11,6 +13,7 @@ from poststage.copier.manners import Manners, Plain
 from poststage.copier.queue import Book
 from poststage.copier.records import ItemRecord
 from poststage.copier.workers import Workers
+from poststage.durable import fsops
 from poststage.model import TransferState
 from tests.copier.scene import Gate, Place, until
 
@@ -82,6 +85,26 @@ def test_an_error_at_close_does_not_end_the_thread_that_syncs(
         book = place.started(f"tag{number}", [place.item(number)])
         enqueue(book, by=by)
         assert ends(book) is TransferState.FULLSUCCESS
+
+
+def test_with_few_descriptors_fewer_files_wait_to_be_synced(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits, sync = threading.Event(), fsops.sync_filesystem
+
+    def slow(fd: int) -> None:
+        waits.wait(0.05)  # meanwhile others are written
+        sync(fd)
+
+    monkeypatch.setattr(fsops, "sync_filesystem", slow)
+    book = place.started("tag", [place.item(number) for number in range(300)])
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (96, hard))
+    try:
+        enqueue(book, by=workers(Plain(), threads=4))
+        assert ends(book) is TransferState.FULLSUCCESS
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def at_the_gate(place: Place, *, threads: int = 2) -> tuple[Book, Gate, Workers]:
