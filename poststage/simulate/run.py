@@ -69,7 +69,8 @@ def simulate(
 
     Raises:
         UsageError: `where` is no directory.
-        RunAgainError: the simulated files were not all published, or could not be made.
+        RunAgainError: the simulated files were not all published, or could not be made, or
+            would fill the file system.
     """
     ranks = min(shape.ranks, sample or shape.ranks)
     smaller = [max(1, ranks // _FEWEST)] if 1 < ranks < shape.ranks else []
@@ -127,6 +128,7 @@ def _place(where: Path, shape: Shape) -> Iterator[Path]:
     with _explained(where):
         dir_fd = fsops.open_dir(os.fsencode(where))
     try:
+        _check_room(dir_fd, where, shape)
         with _explained(where):
             if not fsops.make_dir(dir_fd, os.fsencode(name), 0o700):
                 raise FileExistsError(0, "exists already", str(top))
@@ -140,6 +142,23 @@ def _place(where: Path, shape: Shape) -> Iterator[Path]:
                 fsops.remove_dir(dir_fd, os.fsencode(name))
     finally:
         os.close(dir_fd)
+
+
+def _check_room(fd: int, where: Path, shape: Shape) -> None:
+    """Others write there too: a simulation takes no more than half of what is free."""
+    info = os.fstatvfs(fd)
+    files, free = shape.ranks * shape.files, info.f_bavail * info.f_frsize
+    needed = files * -(-shape.size // info.f_frsize) * info.f_frsize
+    if needed > free // 2:
+        fact = f"{files:,} files of {shape.size:,} bytes are more than half of the {free:,} free"
+    elif info.f_files and files + shape.ranks > info.f_favail // 2:
+        fact = f"{files:,} files are more than half of the {info.f_favail:,} that it has room for"
+    else:
+        return
+    raise RunAgainError(
+        f"{shown(os.fsencode(where))}: {fact}; nothing was made",
+        hint="lower --sample, --files or --size; finalize does not read them, --size 0 will do",
+    )
 
 
 @contextmanager

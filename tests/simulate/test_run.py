@@ -1,5 +1,6 @@
 """A simulation: what is measured, what is projected, and that nothing of it stays."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,25 @@ def test_what_is_not_published_in_time_has_no_time_and_does_not_stay(tmp_path: P
 def test_a_directory_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="nothing else was touched"):
         simulate(tmp_path / "no", Shape(1, 1), options(), sample=0)
+
+
+@pytest.mark.parametrize(
+    ("blocks", "inodes", "fact"),
+    [
+        (15, 0, "7 files of 4,097 bytes are more than half of the 61,440 free"),
+        (1000, 15, "7 files are more than half of the 15 that it has room for"),
+    ],
+)
+def test_it_fills_no_file_system_that_others_write_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, blocks: int, inodes: int, fact: str
+) -> None:
+    def statvfs(fd: int) -> os.statvfs_result:
+        return os.statvfs_result((4096, 4096, 0, 0, blocks, inodes, 0, inodes, 0, 255))
+
+    monkeypatch.setattr(os, "fstatvfs", statvfs)
+    with pytest.raises(RunAgainError, match=f"{fact}; nothing was made"):
+        simulate(tmp_path, Shape(1, 7, 4097), options(), sample=0)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_dataset_in_several_directories_is_one_dataset(
