@@ -13,11 +13,13 @@ from poststage.cli.common import (
     emit_json,
     exit_on_error,
     json_option,
+    say,
     site_option,
     version_option,
 )
 from poststage.cli.values import PATH, SCHEDULERS, SECONDS, WORD
 from poststage.errors import UsageError
+from poststage.names import shown
 
 if TYPE_CHECKING:
     from poststage.config import Settings
@@ -163,6 +165,8 @@ def finalize(*, mpi: bool, detach: bool, reason: bool, **options: Any) -> None:
                 from poststage.cli.detaching import see_to_it
 
                 told.code, told.reason = see_to_it(settings, **options)
+                if not reason:
+                    say(f"{shown(told.reason)}; exit status {told.code}")
             else:
                 ranks = 1 if rank is None else rank.of
                 told.code, told.reason = _finalized(settings, ranks=ranks, **options)

@@ -30,3 +30,11 @@ def test_of_several_directories_the_worst_counts(tmp_path: Path) -> None:
 
 def test_an_empty_directory_has_nothing_to_do(tmp_path: Path) -> None:
     assert run("finalize", "--detach", "--dir", tmp_path).code == 0
+
+
+def test_a_person_is_told_too_how_it_stands(tmp_path: Path) -> None:
+    done(tmp_path / "a", "step")
+    ended = run("finalize", "--detach", "--dir", tmp_path / "a")
+    assert (ended.out, ended.err) == ("", "all done; exit status 0\n")
+    ended = run("finalize", "--detach", "--dir", tmp_path / "a", "--reason")
+    assert (ended.out, ended.err) == ("poststage-result: 0 all done\n", "")
