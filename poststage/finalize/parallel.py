@@ -22,6 +22,7 @@ from poststage.errors import ExitCode
 from poststage.finalize.dirs import descriptors
 from poststage.finalize.pending import Pending
 from poststage.finalize.privs import die_with_parent
+from poststage.finalize.scan import part_of
 from poststage.finalize.window import Result, Windows, tally_of
 from poststage.finalize.work import Pool
 from poststage.model import Verdict
@@ -250,4 +251,7 @@ def lost(share: Collection[Pending]) -> Result:
         tally.codes.add(ExitCode.RUN_AGAIN)
         text = "the worker process that had it ended; run again"
         tally.add_problem(Verdict.UNKNOWN, text, state_file=one.path)
+        part = part_of(one.name)
+        if part is not None:
+            tally.seen.add(part)  # it is there, whatever came of it
     return lost

@@ -78,6 +78,7 @@ def test_what_is_still_out_when_the_time_is_over_is_to_be_run_again(
     tally = guests.collected().tallies[b"d"]
     assert ExitCode.RUN_AGAIN in tally.codes
     assert tally.report().problems_in_all == len(held)
+    assert {b"%d.state" % part for part in tally.seen} == {name for _, name in held}
     line.close()
 
 

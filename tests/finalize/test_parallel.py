@@ -68,7 +68,8 @@ def test_a_thread_that_fails_costs_what_it_had_taken_and_no_more(
         return counted(windows, some)
 
     tally = run(house, vendor, 5, visit, call_s=0.001).tallies[b"d"]
-    assert tally.seen == set(range(10)) - {3}
+    assert tally.seen == set(range(10))  # none of them is missing
+    assert tally.report().problems_in_all == 1
     assert ExitCode.RUN_AGAIN in tally.codes
 
 
@@ -107,7 +108,7 @@ def test_a_process_that_dies_costs_its_share_and_no_more(house: House, vendor: V
         return counted(windows, some)
 
     tally = run(house, vendor, 2, visit).tallies[b"d"]
-    assert tally.seen == {1, 3, 5, 7, 9}
+    assert tally.seen == set(range(10))  # none of them is missing
     assert ExitCode.RUN_AGAIN in tally.codes
     assert tally.report().problems_in_all == 5
 
