@@ -98,7 +98,7 @@ def _worker(
     _more_descriptors()
     try:
         answer = answered(whom, state_dir, options, _stopping(leash), finalize)
-        with os.fdopen(send, "wb") as pipe:
+        with suppress(BrokenPipeError), os.fdopen(send, "wb") as pipe:  # the parent was killed
             pipe.write(answer)
         code = 0
     except BaseException:  # noqa: BLE001 - the edge of the process
@@ -139,6 +139,9 @@ def answered(
 
 def _import_all(settings: Settings) -> None:
     """Import what the work may come to need: the owner may not be able to read the interpreter."""
+    import encodings.idna  # noqa: F401 - where ranks look each other's host up
+    import multiprocessing.popen_fork  # noqa: F401 - where several work at once
+
     import xxhash  # noqa: F401 - where a checksum was recorded
 
     backends.preload(settings)

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
@@ -12,6 +14,8 @@ from poststage.agent.poll import until
 from poststage.errors import ExitCode, PermissionRefusedError, PoststageError, RunAgainError
 from poststage.finalize.options import Options
 from poststage.finalize.privs import Owner
+from poststage.finalize.report import Report
+from poststage.finalize.run import finalize_dir
 from poststage.finalize.work import deadline
 from poststage.finalize.worker import finalize_as, stops_noted
 from tests.finalize import house as h
@@ -161,6 +165,26 @@ def test_a_worker_that_has_lost_its_parent_is_told_so_ever_after(
     assert told.read_text() == str([True] * 10)
 
 
+def test_a_worker_that_has_lost_its_parent_ends_without_a_word(
+    house: House, vendor: Vendor, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def ends(state_dir: Path, options: Options, stop: Callable[[], bool]) -> Report:
+        os.kill(os.getppid(), signal.SIGKILL)
+        assert until(stop, bool, DEADLINE_S)
+        return finalize_dir(state_dir, options, stop)
+
+    lives, held = os.pipe()  # as long as the worker does
+    pid = os.fork()
+    if pid == 0:
+        finalize_as(None, house.state, vendor.options(), finalize=ends)
+        os._exit(1)
+    os.close(held)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
+    assert os.read(lives, 1) == b""
+    os.close(lives)
+    assert capfd.readouterr().err == ""
+
+
 def given_to(top: Path, uid: int) -> None:
     for directory, subdirs, files in os.walk(top):
         for name in [".", *subdirs, *files]:
@@ -185,6 +209,49 @@ def test_it_is_the_owner_who_publishes(users: House, vendor: Vendor) -> None:
     report = finalize_as(AS_PLAIN, users.state, vendor.options())
     assert report.exit_code is ExitCode.OK
     assert {path.stat().st_uid for path in users.state.rglob("*")} == {PLAIN}
+
+
+ROOT = Path(__file__).parents[2]
+LOCKED_OUT = """
+import sys
+from pathlib import Path
+from poststage import config
+from poststage.finalize import run
+from poststage.finalize.options import options_of
+from poststage.finalize.privs import Owner
+from poststage.finalize.worker import finalize_as
+
+def without_files(state_dir, options, stop):
+    sys.meta_path.clear()  # nothing is found that was not imported before
+    return run.finalize_dir(state_dir, options, stop)
+
+uid, jobs, ranks, call_s = map(int, sys.argv[3:])
+run.Run.call_s = lambda self, pending: call_s
+chosen = options_of(config.load(Path(sys.argv[2])), deadline_s=20.0, jobs=jobs, ranks=ranks)
+owner = Owner(uid, uid, str(uid))
+sys.exit(finalize_as(owner, Path(sys.argv[1]), chosen, finalize=without_files).exit_code)
+"""
+
+
+@root_only
+@pytest.mark.parametrize(("jobs", "ranks", "call_s"), [(1, 1, 0), (2, 1, 0), (2, 1, 1), (1, 2, 0)])
+def test_an_owner_who_cannot_read_the_interpreter_publishes_all_the_same(
+    users: House, vendor: Vendor, jobs: int, ranks: int, call_s: int
+) -> None:
+    for part in range(2):
+        entry = users.entry(f"f{part}", uid=PLAIN, gid=PLAIN)
+        users.moved(entry)
+        users.write(entry, part=part, parts=2, handle=vendor.says(part))
+    given_to(users.dst.parent, PLAIN)
+    words = [users.state, vendor.site, PLAIN, jobs, ranks, call_s]
+    path = os.pathsep.join(map(str, (vendor.site.parent / "site-packages", ROOT)))
+    ran = subprocess.run(
+        [sys.executable, "-c", LOCKED_OUT, *map(str, words)],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        check=False,
+    )
+    assert (ran.returncode, ran.stderr) == (0, b"")
 
 
 @root_only
