@@ -27,6 +27,7 @@ from poststage.statefile import verdicts
 from poststage.statefile.layout import LOCK_NAME, report_name
 
 _TIMEOUT_S = 10.0
+_MISSING = 3  # parts that are named
 _LISTED = 20  # lines of what is kept
 
 
@@ -51,7 +52,7 @@ class Decision(Struct, frozen=True):
 @click.option(
     "--failed",
     is_flag=True,
-    help="Also what failed, is lost, in conflict or was cut off: you have seen it.",
+    help="Also what failed, is lost, missing, in conflict or was cut off: you have seen it.",
 )
 @click.option("--dry-run", is_flag=True, help="Say what would be removed; change nothing.")
 def forget(
@@ -61,7 +62,7 @@ def forget(
 
     Removes state files that were set aside (.done), the directories that this
     empties, and their reports; never a file that a job wrote. A dataset of which
-    anything is open, damaged or (without --failed) failed keeps all its records.
+    anything is open, damaged or (without --failed) failed or missing keeps all its records.
     What the backends keep of them goes too, where they can be asked.
     With --failed also what the last run of finalize found lost, with nothing
     running, and what an agent was killed before it had recorded; temp files that
@@ -134,7 +135,9 @@ def decide(
 ) -> Decision:
     """Whether the records of `dataset` may go: all of them or none.
 
-    `word` is the last run of finalize's, if nothing was recorded after it.
+    `word` is the last run of finalize's, if nothing was recorded after it. It says whether a part
+    was missing then: one that is missing now was perhaps removed by a `forget` that was stopped,
+    which removes the report first.
     """
     gone = lost(word)
     for part in sorted(parts, key=lambda part: not part.damage):
@@ -143,6 +146,9 @@ def decide(
             return Decision(group, dataset, f"{shown(part.name)}: {part.damage}", code)
         if kept := _why_kept(part, gone, failed=failed):
             return Decision(group, dataset, f"{shown(part.name)}: {kept}")
+    if word and not failed and word.parts_seen < word.parts:
+        missing = ", ".join(map(str, word.missing_parts[:_MISSING]))
+        return Decision(group, dataset, f"no state file of part {missing}; --failed forgets it")
     left = tuple(left_behind(word)) if word and gone else ()
     return Decision(group, dataset, parts=tuple(parts), left=left)
 

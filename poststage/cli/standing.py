@@ -203,5 +203,8 @@ def advice(now: Standing) -> str:
             "`poststage forget --failed`"
         )
     if now.missing:
-        return "find out why a part was never recorded; the dataset is not complete"
+        return (
+            "find out why a part was never recorded (the dataset is not complete), "
+            "then `poststage forget --failed`"
+        )
     return "`finalize` sets the record aside"

@@ -51,6 +51,23 @@ def test_the_directories_of_a_large_datasets_parts_go_with_them(tmp_path: Path) 
     assert names(tmp_path) == set()
 
 
+def test_a_dataset_that_finalize_found_incomplete_is_not_done(tmp_path: Path) -> None:
+    done(tmp_path, "step.0", 0, 3)
+    assert run("finalize", "--dir", tmp_path).code == 3
+    before = tree(tmp_path)
+    ended = forget(tmp_path)
+    assert "kept step.0: no state file of part 1, 2; --failed forgets it" in ended.err
+    assert {**tree(tmp_path), ".finalize.lock": b""} == {**before, ".finalize.lock": b""}
+    assert forget(tmp_path, "--failed").err.startswith("forgot 1 dataset (1 state file)\n")
+    assert names(tmp_path) == set()
+
+
+def test_a_forget_that_was_stopped_half_way_goes_on(tmp_path: Path) -> None:
+    """The report went first, so nobody takes what it has removed for what never was."""
+    done(tmp_path, "step.0", 0, 3)
+    assert forget(tmp_path).err.startswith("forgot 1 dataset (1 state file)\n")
+
+
 def test_it_can_be_run_again_at_any_time(tmp_path: Path) -> None:
     done(tmp_path, "step.0")
     assert forget(tmp_path).code == 0
