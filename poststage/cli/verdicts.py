@@ -17,6 +17,8 @@ from poststage.statefile.axl import NEVER_DISPATCHED
 
 _LISTED = 20
 _WIDTH = 80
+_RANK = "that rank", "it", "its state file was"
+_RANKS = "those ranks", "they", "their state files were"
 _CHANGED = "/file or directory/files and directories"
 _INDENT = "  "
 _ROWS = 50
@@ -91,8 +93,10 @@ def _problems(one: DatasetReport) -> None:
         missing = ", ".join(map(str, one.missing_parts[:10]))
         more = one.parts - one.parts_seen - len(one.missing_parts[:10])
         also = f" and {more} more" if more > 0 else ""
-        say(f"\n{_name(one)}: no state file of part {missing}{also}: those ranks ended")
-        say("  before they recorded anything, or their state files were removed")
+        many = len(one.missing_parts) > 1
+        ranks, they, files = _RANKS if many else _RANK
+        say(f"\n{_name(one)}: no state file of part {missing}{also}: {ranks} ended")
+        say(f"  before {they} recorded anything, or {files} removed")
     if not one.problems:
         return
     say(f"\n{_name(one)}:")

@@ -180,4 +180,4 @@ def _user(user: str | None) -> Iterator[Finding]:
             f"user {shown(user)}", "is not known on this node", "let it know the site's users"
         )
         return
-    yield fine(f"user {entry.pw_name}", f"uid {entry.pw_uid}, {len(groups)} groups")
+    yield fine(f"user {entry.pw_name}", f"uid {entry.pw_uid}, number of groups: {len(groups)}")

@@ -98,6 +98,11 @@ def test_missing_parts_are_named_up_to_ten(capsys: pytest.CaptureFixture[str]) -
     assert "no state file of part 4, 5, 6, 7, 8, 9, 10, 11, 12, 13 and 90 more" in text
 
 
+def test_one_missing_part_is_one(capsys: pytest.CaptureFixture[str]) -> None:
+    text = printed(capsys, replace(DONE, complete=False, parts=2, missing_parts=(1,)))
+    assert "part 1: that rank ended\n  before it recorded anything, or its state file" in text
+
+
 @pytest.mark.parametrize("name", ["a%0Ab", "%1B[2J", "%E2%80%AEgpj", "%FF", "[bold red]x"])
 def test_no_name_is_printed_raw_or_taken_for_markup(
     capsys: pytest.CaptureFixture[str], name: str

@@ -97,6 +97,7 @@ def test_a_log_that_cannot_be_written_is_wrong(tmp_path: Path) -> None:
 
 def test_users_are_looked_up(tmp_path: Path) -> None:
     _, found = checked(tmp_path, "", "--user", "root")
+    assert "number of groups: " in about(found, "user root")["fact"]
     assert about(found, "user root")["level"] == "fine"
     code, found = checked(tmp_path, "", "--user", "nobody-of-this-name")
     assert code == 3
