@@ -2,14 +2,13 @@
 
 import errno
 import os
-import resource
 import stat
-import sys
 from collections import OrderedDict
 from collections.abc import Callable
 
 from poststage.durable import fsops
 from poststage.errors import PermissionRefusedError
+from poststage.finalize.limits import descriptors
 from poststage.names import is_absolute, shown, split
 
 OPEN_MAX = 256  # descriptors; well below the usual soft limit of 1024
@@ -18,12 +17,6 @@ _OPEN_SHARE = 8  # of all descriptors; two caches have so many, and a batch twic
 _MAYBE_ROOTS_LINK = frozenset({errno.ELOOP, errno.ENOTDIR})
 _PARENTS_MAX = 4
 _LINKS_MAX = 40  # symlinks on the way to one name, path_resolution(7)
-
-
-def descriptors() -> int:
-    """How many this process may have open."""
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return sys.maxsize if soft == resource.RLIM_INFINITY else soft
 
 
 def open_most(threads: int) -> int:

@@ -14,12 +14,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from itertools import islice
 from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
 from typing import Protocol
 
 from msgspec import Struct
 
 from poststage.errors import ExitCode
-from poststage.finalize.dirs import descriptors
+from poststage.finalize.limits import descriptors, startable
 from poststage.finalize.pending import Pending
 from poststage.finalize.privs import die_with_parent
 from poststage.finalize.scan import part_of
@@ -93,19 +94,25 @@ def shared_out(
         return _with_host(make, pending, chosen.threads, visit, host, stop)
     if chosen.processes <= 1:
         return _by_threads(make, pending, chosen.threads, visit)
-    context = multiprocessing.get_context("fork")
-    shares = [Share(pending, k, chosen.processes) for k in range(chosen.processes)]
+    return _by_processes(make, pending, chosen, visit, stop)
+
+
+def _by_processes(
+    make: Make, pending: Collection[Pending], chosen: Crew, visit: Visit, stop: Callable[[], bool]
+) -> Result:
     pipes: dict[Connection, Share] = {}
-    processes = []
-    for share in shares:
-        receive, send = context.Pipe(duplex=False)
-        arguments = (make, share, chosen.threads, visit, send)
-        process = context.Process(target=_child, args=arguments, daemon=True)
-        process.start()
-        send.close()
-        processes.append(process)
-        pipes[receive] = share
+    processes, left = [], []
+    for share in (Share(pending, k, chosen.processes) for k in range(chosen.processes)):
+        try:
+            process, receive = _forked(make, share, chosen.threads, visit)
+        except OSError:  # no more processes are to be had
+            left.append(share)
+        else:
+            processes.append(process)
+            pipes[receive] = share
     total = Result({}, [], [])
+    for share in left:
+        total.add(_by_threads(make, share, chosen.threads, visit))
     while pipes:
         for pipe in wait(list(pipes), timeout=_LOOK_S):
             assert isinstance(pipe, Connection)
@@ -114,6 +121,23 @@ def shared_out(
             for process in processes:
                 process.terminate()
     return total
+
+
+def _forked(
+    make: Make, share: "Share", threads: int, visit: Visit
+) -> tuple[BaseProcess, Connection]:
+    """A process that works on `share`, and where its result comes from."""
+    context = multiprocessing.get_context("fork")
+    receive, send = context.Pipe(duplex=False)
+    with send:
+        arguments = (make, share, threads, visit, send)
+        process = context.Process(target=_child, args=arguments, daemon=True)
+        try:
+            process.start()
+        except OSError:
+            receive.close()
+            raise
+    return process, receive
 
 
 class Share(Collection[Pending]):
@@ -148,6 +172,7 @@ def _with_host(
     host: Host,
     stop: Callable[[], bool],
 ) -> Result:
+    threads = startable(threads)
     taking = Taking(pending, max(1, min(threads, len(pending))), host.ranks)
     host.lend(taking)
     total = taking.by_all(make, threads, visit)
@@ -159,6 +184,7 @@ def _with_host(
 
 def _by_threads(make: Make, pending: Collection[Pending], threads: int, visit: Visit) -> Result:
     """Each thread takes the next few state files; those that would find none help the others."""
+    threads = startable(threads)
     takers = max(1, min(threads, len(pending)))
     if takers > 1:
         return Taking(pending, takers).by_all(make, threads, visit)
@@ -186,6 +212,8 @@ class Taking:
 
     def by_all(self, make: Make, threads: int, visit: Visit) -> Result:
         """What all threads of this process make of it."""
+        if self._takers == 1 == threads:
+            return self._run(make, None, visit)
         total = Result({}, [], [])
         with (
             _helpers(threads - self._takers) as pool,

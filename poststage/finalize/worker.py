@@ -7,7 +7,6 @@ worker when the deadline is over, and reads one bounded report from a pipe.
 import errno
 import gc
 import os
-import resource
 import select
 import signal
 import sys
@@ -23,6 +22,7 @@ from poststage import backends
 from poststage.config import Settings
 from poststage.errors import ExitCode, PermissionRefusedError, PoststageError, RunAgainError
 from poststage.finalize.heard import Pipes, received, saying
+from poststage.finalize.limits import more_descriptors
 from poststage.finalize.options import Options
 from poststage.finalize.privs import Owner, become
 from poststage.finalize.report import Report
@@ -34,7 +34,6 @@ _GRACE_S = 5.0  # a worker stops at the next file; this is for the last sync
 _DYING_S = 2.0  # for a killed worker to be gone
 _LEASH_LOOK_S = 0.02
 _GC_OBJECTS = 100_000
-_DESCRIPTORS = 4096
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 Whom = Owner | None | Callable[[], Owner | None]
@@ -95,7 +94,7 @@ def _worker(
     code = 1
     gc.freeze()  # nothing of before is garbage, and little of what comes is part of a cycle
     gc.set_threshold(_GC_OBJECTS)
-    _more_descriptors()
+    more_descriptors()
     try:
         answer = answered(whom, state_dir, options, _stopping(leash), finalize)
         with suppress(BrokenPipeError), os.fdopen(send, "wb") as pipe:  # the parent was killed
@@ -105,14 +104,6 @@ def _worker(
         sys.excepthook(*sys.exc_info())
     finally:
         os._exit(code)
-
-
-def _more_descriptors() -> None:
-    """As many as there may be: each thread keeps some directories open."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _DESCRIPTORS)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def answered(

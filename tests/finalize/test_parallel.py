@@ -1,9 +1,13 @@
 """State files shared out over processes: a process that dies costs its share and no more."""
 
+import errno
 import os
 import signal
+import threading
 from collections.abc import Callable, Collection, Iterator
 from contextlib import closing, contextmanager
+
+import pytest
 
 from poststage.errors import ExitCode
 from poststage.finalize.parallel import Crew, Visit, crew, shared_out
@@ -135,3 +139,38 @@ def test_a_stop_reaches_every_process(house: House, vendor: Vendor) -> None:
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
     assert result.tallies[b"d"].seen == set(range(10))
+
+
+def test_with_few_processes_to_be_had_this_one_does_the_rest(
+    house: House, vendor: Vendor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fork, asked = os.fork, []
+
+    def refused() -> int:
+        asked.append(1)
+        if len(asked) > 1:
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        return fork()
+
+    monkeypatch.setattr(os, "fork", refused)
+    found = run(house, vendor, 4)
+    assert found.tallies[b"d"].seen == set(range(10))
+    assert found.tallies[b"d"].codes == set()
+    assert len(asked) == 4
+
+
+@pytest.mark.parametrize("few", [0, 1, 3])
+def test_with_few_threads_to_be_had_those_do_everything(
+    house: House, vendor: Vendor, monkeypatch: pytest.MonkeyPatch, few: int
+) -> None:
+    start, most = threading.Thread.start, threading.active_count() + few
+
+    def refused(thread: threading.Thread) -> None:
+        if threading.active_count() >= most:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refused)
+    found = run(house, vendor, 16, call_s=0.001)
+    assert found.tallies[b"d"].seen == set(range(10))
+    assert found.tallies[b"d"].codes == set()
