@@ -156,7 +156,8 @@ def verdicts(*jobs: Job, hold: bool = False) -> list[Verdict]:
 
 
 def put(path: Path, content: bytes, *, mode: int = 0o644, mtime_ns: int = MTIME_NS - 1) -> Path:
-    """A file with exactly that content, mode and mtime."""
+    """A file with exactly that content, mode and mtime; never through a symlink."""
+    assert not path.is_symlink(), path
     path.write_bytes(content)
     path.chmod(mode)
     os.utime(path, ns=(mtime_ns, mtime_ns))
