@@ -9,6 +9,7 @@ when one rank dies, and here the others go on.
 import os
 import secrets
 import socket
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from multiprocessing.connection import Connection
@@ -165,8 +166,11 @@ def leave_last_word(state_dir_fd: int) -> None:
 
 
 def is_over(state_dir_fd: int, since: float) -> bool:
-    """Whether rank 0 has left its last word after `since` (seconds since the epoch), or little
-    before: clocks differ between nodes, and who leaves too early only does not help."""
+    """Whether rank 0 has left its last word after `since` (seconds since the epoch).
+
+    One from before is an earlier run's, as a rule, and rank 0 is about to say where it is; where
+    it has not done so for longer than clocks differ between nodes, it came and went before.
+    """
     word = _read(state_dir_fd)
     if word is None or word.port != 0:
         return False
@@ -174,7 +178,7 @@ def is_over(state_dir_fd: int, since: float) -> bool:
         info = os.stat(WORD, dir_fd=state_dir_fd, follow_symlinks=False)
     except OSError:
         return False
-    return info.st_mtime > since - _CLOCKS_DIFFER_S
+    return info.st_mtime > since or time.time() - since > _CLOCKS_DIFFER_S
 
 
 def _leave(state_dir_fd: int, word: _Word) -> None:

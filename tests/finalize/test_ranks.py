@@ -180,8 +180,9 @@ def test_a_symlink_and_a_fifo_are_no_word(state_dir: int, tmp_path: Path) -> Non
 def test_the_last_word_counts_for_those_of_its_time(ear: Ear, state_dir: int) -> None:
     ear.leave_word(state_dir)
     assert not ranks.is_over(state_dir, time.time())
+    began = time.time() - 5
     ranks.leave_last_word(state_dir)
-    assert ranks.is_over(state_dir, time.time())
+    assert ranks.is_over(state_dir, began)
     assert not ranks.is_over(state_dir, time.time() + 3600)
     assert ranks.call(state_dir) is None
 
@@ -197,3 +198,16 @@ def test_what_is_no_message_is_an_error_and_nothing_else(ear: Ear, state_dir: in
         theirs.task()
     ours.close()
     theirs.close()
+
+
+def test_the_last_word_of_an_earlier_run_sends_nobody_away_until_rank_0_has_had_its_time(
+    state_dir: int,
+) -> None:
+    """A run that is begun again at once finds it there."""
+    ranks.leave_last_word(state_dir)
+    left_at = time.time() - 10
+    os.utime(ranks.WORD, (left_at, left_at), dir_fd=state_dir)
+    assert not ranks.is_over(state_dir, time.time() - 1)
+    assert ranks.is_over(state_dir, left_at - 1)
+    os.utime(ranks.WORD, (left_at - 100, left_at - 100), dir_fd=state_dir)
+    assert ranks.is_over(state_dir, time.time() - 31)
