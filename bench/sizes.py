@@ -18,7 +18,7 @@ class Sizes(Struct, frozen=True):
     slow_files: int
     """Of each of these state files."""
     slow_alone: tuple[int, int, int]
-    """(jobs, state files, files of each): as many state files of one directory as that holds up."""
+    """(jobs, state files, files of each): few files each, so that renames of state files count."""
     mpi_ranks: int
     """State files that ranks share out over that file system."""
     agent_transfers: int

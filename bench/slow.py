@@ -31,7 +31,7 @@ def rows(bench: Bench) -> Iterator[Row]:
         alone = alone or _rate(row)
         yield replace(row, note=_told(row, _rate(row) / alone))
     row = _row(bench, *bench.sizes.slow_alone)
-    yield replace(row, series="", note=f"{_rate(row):,.0f} files/s: one directory of state files")
+    yield replace(row, series="", note=f"{_rate(row):,.0f} files/s: few files a state file")
 
 
 def _rate(row: Row) -> float:
