@@ -53,7 +53,8 @@ def _batch(state_dir: int, some: range, states: int, files: int, base_ns: int) -
         directories.append(directory)
         for index in range(files):
             _restore(directory, b".f%d.%016x-%d.poststage" % (index, state, index), base_ns + state)
-    _libc.syncfs(directories[0])
+    if _libc.syncfs(directories[0]) != 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
     rename = _libc.renameat2
     for state, directory in zip(some, directories, strict=True):
         for index in range(files):

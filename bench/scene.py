@@ -25,7 +25,8 @@ class Scene:
         """Seconds of `action` on the tree as a job left it; what it did is checked."""
         if self.top.exists():
             trees.set_back(self.top, self.shape)
-            time.sleep(CACHED_S if self.seen != self.top else 0)  # who sees it there sees it anew
+            if self.seen != self.top:  # the kernel believes for so long what it saw there before
+                time.sleep(CACHED_S)
         else:
             self.top.mkdir()
             trees.lay(self.top, self.shape, seen=self.seen)

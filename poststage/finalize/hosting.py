@@ -6,7 +6,6 @@ without a word, they are taken up again by those who are left.
 
 import os
 import threading
-import time
 from collections.abc import Callable
 from itertools import count
 
@@ -91,7 +90,8 @@ class Guests:
             try:
                 line = self._ear.next()
             except OSError:  # closed; or too few descriptors for a moment
-                time.sleep(_LOOK_S)
+                with self._changed:
+                    self._changed.wait_for(lambda: self._ended, _LOOK_S)
                 continue
             if line is not None:
                 threading.Thread(target=self._serve, args=(line,), daemon=True).start()
